@@ -1,0 +1,336 @@
+"""Graph -> text: readable programs, single formulas, LaTeX.
+
+Every text is made from the primitives' `code`, which is also what `evaluate` runs, so the line that is read is
+the line that is computed.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import re
+import string
+import textwrap
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from compgraph.graph import Graph, Node, Primitive, provides
+from compgraph.operands import short
+from compgraph.programs import is_name
+
+
+class Text(NamedTuple):
+    """A piece of an expression and how tightly it binds; an atom never needs parentheses."""
+
+    text: str
+    precedence: int
+
+
+ATOM = 10
+_UNARY = 6
+_PRECEDENCES: dict[type[ast.AST], int] = {
+    ast.Compare: 2, ast.Add: 4, ast.Sub: 4, ast.Mult: 5, ast.Div: 5, ast.MatMult: 5, ast.UnaryOp: _UNARY, ast.Pow: 7,
+}  # fmt: skip
+
+
+@cache
+def _slots(code: str) -> tuple[int, dict[str, int]]:
+    """How tightly a primitive's code binds, and how tightly each argument must bind to stand there bare.
+
+    >>> _slots("{0} - {1}")
+    (4, {'0': 4, '1': 5})
+    """
+    names = {field: f"_slot{field}" for _, field, _, _ in string.Formatter().parse(code) if field and field != "*"}
+    body = ast.parse(string.Formatter().vformat(code.replace("{*}", ""), [names.get(str(place), "") for place in range(9)], names), mode="eval").body
+    operator = body.op if isinstance(body, ast.BinOp) else body
+    own = _PRECEDENCES.get(type(operator), ATOM)
+    needs = {field: ATOM if own < ATOM or code.startswith("{0}") else 0 for field in names}
+    if isinstance(body, ast.BinOp):
+        needs["0"] = own + 1 if isinstance(operator, ast.Pow) else own
+        needs["1"] = own if isinstance(operator, ast.Pow) else own + 1
+    elif isinstance(body, (ast.UnaryOp, ast.Compare)):
+        needs = {field: own + 1 for field in names}
+    elif isinstance(body, ast.Call) and not code.startswith("{0}"):
+        needs = {field: 0 for field in names}
+    return own, needs
+
+
+def bracketed(part: Text, needed: int) -> str:
+    return part.text if part.precedence >= needed else f"({part.text})"
+
+
+def applied(primitive: Primitive, args: Sequence[Text], params: dict[str, str]) -> Text:
+    """`primitive` written out with these arguments, in parentheses where they need them.
+
+    >>> from compgraph.graph import PRIMITIVES
+    >>> applied(PRIMITIVES["multiply"], [Text("a + b", 4), Text("c", ATOM)], {}).text
+    '(a + b) * c'
+    """
+    own, needs = _slots(primitive.code)
+    texts = [bracketed(part, needs.get(str(place), 0)) for place, part in enumerate(args)]
+    together = ", ".join(part.text for part in args)
+    return Text(string.Formatter().vformat(primitive.code, texts, {**params, "*": together}), own)
+
+
+# ----------------------------------------------------------------------------------------- literals
+
+
+def literal(value: Any) -> str:
+    """Python source that evaluates to `value`, with `np` for NumPy.
+
+    >>> literal(np.float32(0.5)), literal((1, None)), literal(np.zeros((2, 3))), literal(float("inf"))
+    ('np.float32(0.5)', '(1, None)', 'np.zeros((2, 3))', 'np.inf')
+    """
+    if isinstance(value, np.ndarray):
+        dtype = "" if value.dtype in (np.float64, np.bool_) else f", np.{value.dtype.name}"
+        if value.size and not np.any(value) and not np.any(np.signbit(value) if value.dtype.kind == "f" else False) and value.dtype.kind == "f":
+            return f"np.zeros({value.shape}{dtype})"
+        if value.size > 1 and value.dtype.kind == "f" and np.all(value == value.flat[0]):
+            return f"np.full({value.shape}, {literal(value.flat[0].item())}{dtype})"
+        if value.size == 0:
+            return f"np.zeros({value.shape}, np.{value.dtype.name})"
+        entries = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(value.tolist()))
+        dtype = "" if value.dtype in (np.float64, np.int64, np.bool_) else f", np.{value.dtype.name}"
+        return f"np.array({entries}{dtype})"
+    if isinstance(value, np.float64):
+        return f"np.float64({literal(float(value))})"
+    if isinstance(value, np.generic):
+        return f"np.{value.dtype.name.replace('bool', 'bool_')}({literal(value.item())})"
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else f"{'-' if value < 0 else ''}np.{'nan' if math.isnan(value) else 'inf'}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' * (len(value) == 1)})"
+    if value is Ellipsis:
+        return "..."
+    return repr(value)
+
+
+def index_text(index: Any) -> str:
+    """An index as it stands between brackets.
+
+    >>> index_text((slice(0, 3), None, 1)), index_text((0,)), index_text(())
+    ('0:3, None, 1', '0,', '()')
+    """
+    if isinstance(index, tuple):
+        return ", ".join(map(index_text, index)) + "," * (len(index) == 1) if index else "()"
+    if isinstance(index, slice):
+        start, stop, step = ("" if part is None else str(part) for part in (index.start, index.stop, index.step))
+        return f"{start}:{stop}" + (f":{step}" if step else "")
+    return literal(index)
+
+
+def parameters(primitive: Primitive, params: dict[str, Any]) -> dict[str, str]:
+    texts = {name: literal(value) for name, value in params.items()}
+    if "index" in params:
+        inside = index_text(params["index"])
+        texts["index"] = inside if "[{index}]" in primitive.code else f"np.s_[{inside}]"
+    return texts
+
+
+def _atom(text: str) -> Text:
+    return Text(text, _UNARY if text.startswith("-") else ATOM)
+
+
+def _spoken(text: str) -> str:
+    """The code without its library prefix and without arguments that say nothing, for reading."""
+    return re.sub(r", (axis=None|keepdims=False|None)(?=[,)])", "", text.replace("xp.", "").replace("np.s_", ""))
+
+
+def operand(arg: Any, names: Callable[[Node], str]) -> Text:
+    """An argument for reading: a node's name, a number, or the shape of a constant array."""
+    if isinstance(arg, Node):
+        return _atom(names(arg))
+    if isinstance(arg, np.ndarray) and arg.size > 4:
+        return Text(f"array{arg.shape}", ATOM)
+    return _atom(short(arg) if isinstance(arg, int) else number(arg))
+
+
+def formula(node: Node, names: Callable[[Node], str]) -> str:
+    """One line of the Wengert list for reading.
+
+    >>> import compgraph as cg
+    >>> graph = cg.trace(lambda x: np.sum(x[1:] * 2), np.zeros(3))
+    >>> [formula(node, graph.names.__getitem__) for node in graph.nodes[1:]]
+    ['x[1:]', 'v1 * 2', 'sum(v2)']
+    """
+    if node.primitive is None:
+        return names(node)
+    if node.primitive.name == "constant":
+        return number(node.params["value"])
+    args = [operand(arg, names) for arg in node.args]
+    return _spoken(applied(node.primitive, args, parameters(node.primitive, node.params)).text)
+
+
+def expression(node: Any, names: Callable[[Node], str | None]) -> Text:
+    """`node` written out down to the nodes that `names` has a text for; meant for the small graph of one rule.
+
+    >>> import compgraph as cg
+    >>> x = cg.variable(2.0, name="x")
+    >>> expression((x + 1) * x, lambda node: node.name).text
+    '(x + 1) * x'
+    """
+    if not isinstance(node, Node):
+        return operand(node, lambda _: "")
+    name = names(node)
+    if name is not None:
+        return _atom(name)
+    if node.primitive is None or node.primitive.name == "constant":
+        return _atom(number(node.value))
+    args = [expression(arg, names) for arg in node.args]
+    text = applied(node.primitive, args, parameters(node.primitive, node.params))
+    return Text(_spoken(text.text), text.precedence)
+
+
+def number(value: Any, digits: int = 7) -> str:
+    """A value for people: short numbers, short arrays whole, larger ones by their corners and shape.
+
+    >>> number(1 / 3), number(np.float64(2.0)), number(np.array([1.0, 0.5])), number(np.zeros((64, 10)))
+    ('0.3333333', '2', '[1, 0.5]', '[[0, 0, …], …] (64, 10)')
+    """
+    if isinstance(value, Node):
+        return str(value.shape)
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if np.ndim(value) == 0:
+        return f"{value:.{digits}g}" if isinstance(value, (float, np.floating)) else str(value)
+
+    def rows(part: np.ndarray[Any, Any]) -> str:
+        shown = part if part.size <= 6 else part[:2]
+        inner = [number(one, min(digits, 5)) if np.ndim(one) == 0 else rows(one) if part.size <= 6 or place == 0 else "…" for place, one in enumerate(shown)]
+        more = ["…"] if len(shown) < len(part) and inner[-1:] != ["…"] else []
+        return f"[{', '.join(inner + more)}]"
+
+    text = rows(np.asarray(value))
+    return text if np.size(value) <= 6 else f"{text} {np.shape(value)}"
+
+
+# ----------------------------------------------------------------------------------------- programs
+
+
+@provides("Graph.__str__")
+def graph_text(graph: Graph) -> str:
+    """The graph for reading, one assignment a node."""
+    inputs = ", ".join(graph.names[node] for node in graph.inputs)
+    lines = [f"    {graph.names[node]} = {formula(node, graph.names.__getitem__)}" for node in graph.nodes if node.primitive is not None]
+    return "\n".join([f"{graph.name}({inputs}):", *lines, f"    return {', '.join(graph.names[node] for node in graph.outputs)}"])
+
+
+@provides("Graph.to_source")
+def to_source(graph: Graph) -> str:
+    """The graph as a Python program that runs by itself with NumPy alone.
+
+    >>> import compgraph as cg
+    >>> print(cg.reverse(cg.trace(lambda x: np.sin(x) * x, 1.0)).to_source())
+    import numpy as np
+    <BLANKLINE>
+    <BLANKLINE>
+    def f_reverse(x, v2_bar):
+        # x: float64 ()
+        # v2_bar: float64 ()
+        v1 = np.sin(x)
+        v2 = v1 * x
+        v1_bar = v2_bar * x  # from v1 = sin(x)
+        v3 = v2_bar * v1
+        v4 = np.cos(x)
+        v5 = v1_bar * v4
+        x_bar = v3 + v5  # from x
+        return v2, x_bar
+    <BLANKLINE>
+    """
+    names = program_names(graph)
+    lines = [f"# {names[node]}: {node.dtype} {node.shape}" for node in graph.inputs]
+    for node in graph.nodes:
+        if node in graph.inputs:
+            continue
+        if node.primitive is None:
+            code = literal(node.value)  # a variable the function closed over
+        elif node.primitive.name == "constant":
+            code = literal(node.params["value"])
+        else:
+            args = [_atom(names[arg] if isinstance(arg, Node) else literal(arg)) for arg in node.args]
+            code = applied(node.primitive, args, parameters(node.primitive, node.params)).text.replace("xp.", "np.")
+        lines.append(f"{names[node]} = {code}" + _remark(graph, node, names))
+    lines.append(f"return {', '.join(names[node] for node in graph.outputs)}")
+    helpers = dict.fromkeys(node.primitive.helper for node in graph.nodes if node.primitive is not None and node.primitive.helper)
+    parts = ["import numpy as np"]
+    parts += [re.sub(r"  # type: ignore.*", "", inspect.getsource(helper)).rstrip() for helper in helpers]
+    inputs = ", ".join(names[node] for node in graph.inputs)
+    parts.append(f"def {program_name(graph)}({inputs}):\n" + textwrap.indent("\n".join(lines), "    "))
+    return "\n\n\n".join(parts) + "\n"
+
+
+def _remark(graph: Graph, node: Node, names: dict[Node, str]) -> str:
+    """Which primal line a derivative's line belongs to."""
+    if node not in graph.roles:
+        return ""
+    primal = graph.roles[node][1]
+    return f"  # from {names[primal]}" + (f" = {formula(primal, names.__getitem__)}" if primal.primitive is not None else "")
+
+
+def program_name(graph: Graph) -> str:
+    return graph.name if is_name(graph.name) and graph.name not in _RESERVED else "f"
+
+
+_RESERVED = {"np", "abs", "slice", "sigmoid", "softplus", "relu", "scatter_add"}
+
+
+def program_names(graph: Graph) -> dict[Node, str]:
+    """`graph.names` as valid, unique Python names: the one place where they are made so."""
+    taken = set(_RESERVED)
+    result: dict[Node, str] = {}
+    for node, wish in graph.names.items():
+        base = re.sub(r"\W+", "_", wish, flags=re.ASCII).strip("_") or "v"
+        base = base if is_name(base) else f"v_{base}"
+        name, serial = base, 2
+        while name in taken:
+            name, serial = f"{base}_{serial}", serial + 1
+        taken.add(name)
+        result[node] = name
+    return result
+
+
+# -------------------------------------------------------------------------------------------- LaTeX
+
+
+def latex_name(name: str) -> str:
+    r"""A node's name as mathematics.
+
+    >>> latex_name("v12_bar"), latex_name("x1"), latex_name("loss")
+    ('\\bar{v}_{12}', 'x_{1}', '\\mathrm{loss}')
+    """
+    accents = ""
+    while name.endswith(("_dot", "_bar")):
+        name, accent = name[:-4], name[-3:]
+        accents += rf"\{accent}{{"
+    match = re.fullmatch(r"([A-Za-z])_?(\d+)", name)
+    base, below = (match[1], rf"_{{{match[2]}}}") if match else (name, "")
+    if not match and not (len(base) == 1 and base.isalpha()):
+        base = rf"\mathrm{{{latex_escaped(base)}}}"
+    return f"{accents}{base}{'}' * accents.count('{')}{below}"
+
+
+def latex_escaped(text: str) -> str:
+    special = {"\\": r"\backslash ", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "$": r"\$", "#": r"\#", "&": r"\&", "^": r"\hat{}", "~": r"\sim "}
+    return "".join(special.get(letter, letter) for letter in text)
+
+
+def latex_formula(node: Node, names: Callable[[Node], str]) -> str:
+    """One line of the Wengert list as LaTeX."""
+    if node.primitive is None:
+        return latex_name(names(node))
+    if node.primitive.name == "constant":
+        return latex_escaped(number(node.params["value"]))
+    args = [latex_name(names(arg)) if isinstance(arg, Node) else _latex_constant(arg) for arg in node.args]
+    template = node.primitive.latex
+    if not template:
+        return rf"\mathrm{{{latex_escaped(node.primitive.name)}}}({', '.join(args)})"
+    return template.format(*args)
+
+
+def _latex_constant(arg: Any) -> str:
+    text = number(arg)
+    return f"({text})" if text.startswith("-") else latex_escaped(text)

@@ -1,0 +1,761 @@
+"""The graph: nodes, primitives, and `bind`, the one function that makes a node.
+
+A computation is a list of nodes in single assignment, a Wengert list. A node says which primitive made it and
+from which arguments; running, stepping, drawing and differentiating all read that and nothing else.
+
+    >>> import numpy as np, compgraph as cg
+    >>> x = cg.variable(2.0, name="x")
+    >>> y = np.log(x) * x
+    >>> y.primitive.name, y.args[0].primitive.name, y.args[1] is x
+    ('multiply', 'log', True)
+
+Eager and traced are one mechanism: `bind` computes the value of a node when all its arguments hold one, and
+infers only its shape and dtype otherwise. Below this module stand the errors, the origins and the program
+loader; nothing else of the project is imported here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import string
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from compgraph import modes, programs
+from compgraph.errors import (
+    AbstractValueError,
+    AnomalyError,
+    DtypeError,
+    GraphError,
+    ImmutableNodeError,
+    InputError,
+    ShapeError,
+    restated,
+)
+from compgraph.operands import PLAIN, as_operand, input_value, short
+from compgraph.origins import Origin, caller, comparison_is_written, describe_origin, is_call_into_math, library_files, source_line
+
+Shape = tuple[int, ...]
+Aval = tuple[Shape, np.dtype[Any]]  # what is known of an abstract value
+
+# -------------------------------------------------------------------------------------- primitives
+
+
+class Primitive:
+    """An operation with its own rule. The fields are said in full in `primitives/kinds.py`, which makes them.
+
+    `code` is the one statement of what is computed: `evaluate` is compiled from it, and programs print it.
+    `{0}`, `{1}` stand for arguments, `{*}` for all of them, `{axis}` for a parameter, `xp` for the array library.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        code: str,
+        *,
+        infer: Callable[..., Aval],
+        partials: tuple[Callable[..., Any] | None, ...] | None = None,
+        transpose: Callable[..., Any] | tuple[Callable[..., Any] | None, ...] | None = None,
+        groups: tuple[tuple[int, ...], ...] | None = None,
+        tangent: Callable[..., Any] | None = None,
+        differentiable: bool = True,
+        analytic: bool = False,
+        helper: Callable[..., Any] | None = None,
+        sympy: Callable[..., Any] | None = None,
+        label: str = "",
+        latex: str = "",
+        cost: str = "moves",
+    ) -> None:
+        self.name = name
+        self.code = code
+        self.infer = infer
+        self.partials = partials
+        self.transpose = transpose
+        self.groups = groups
+        self.tangent = tangent
+        self.differentiable = differentiable
+        self.analytic = analytic
+        self.helper = helper
+        self.sympy = sympy
+        self.label = label or name
+        self.latex = latex
+        self.cost = cost
+        self.fields = [field for _, field, _, _ in string.Formatter().parse(code) if field is not None]
+        self.evaluate: Callable[..., Any] = self.evaluator(np)
+
+    def evaluator(self, xp: Any) -> Callable[..., Any]:
+        """`code` as a function of arrays, computing with the array library `xp`."""
+        variadic = "*" in self.fields
+        places = sorted({field for field in self.fields if field.isdigit()}, key=int)
+        names = list(dict.fromkeys(field for field in self.fields if field.isidentifier()))
+        texts = {**{name: name for name in names}, "*": "*xs"}
+        body = string.Formatter().vformat(self.code, [f"x{place}" for place in places], texts)
+        signature = ", ".join((["*xs"] if variadic else [f"x{place}" for place in places]) + (["*"] * (not variadic)) * bool(names) + names)
+        namespace = {"xp": xp} if self.helper is None else {"xp": xp, self.helper.__name__: self.helper}
+        return programs.define(f"def {self.name}_({signature}):\n    return {body}\n", f"{self.name}_", namespace, title=self.name)
+
+    def kind(self, index: int) -> str:
+        """Which of the four kinds of derivative argument `index` has.
+
+        >>> import compgraph as cg
+        >>> [cg.PRIMITIVES["where"].kind(index) for index in range(3)]
+        ['none', 'linear', 'linear']
+        """
+        if self.partials is not None and self.partials[index] is not None:
+            return "elementwise"
+        if self.groups == () or any(index in group for group in self.groups or ()):
+            return "linear"
+        return "none" if self.tangent is None or not self.differentiable else "general"
+
+    def linear_groups(self, count: int) -> tuple[tuple[int, ...], ...]:
+        """The arguments in which the primitive is jointly linear; variadic ones are linear in all of theirs."""
+        return (tuple(range(count)),) if self.groups == () else self.groups or ()
+
+    def __repr__(self) -> str:
+        return f"Primitive({self.name!r}, {self.code!r})"
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+def register(primitive: Primitive) -> Primitive:
+    if primitive.name in PRIMITIVES:
+        raise GraphError(f"there is a primitive {primitive.name!r} already")
+    PRIMITIVES[primitive.name] = primitive
+    return primitive
+
+
+# ------------------------------------------------------------------------------------------ methods
+
+# Methods of Node and Graph that later modules provide, by name. A module below cannot import one above, so
+# it looks the function up when it is called, as operators look up their primitives.
+METHODS: dict[str, Callable[..., Any]] = {}
+
+
+def provides(method: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as the body of a method, as in `@provides("Node.backward")`."""
+
+    def keep(function: Callable[..., Any]) -> Callable[..., Any]:
+        METHODS[method] = function
+        return function
+
+    return keep
+
+
+# -------------------------------------------------------------------------------------------- nodes
+
+_ids = itertools.count(1)
+
+
+class Node:
+    """One line of the Wengert list: `primitive(*args, **params)`.
+
+    A node is plain data. `args` holds nodes and constants, `params` what is not an array; `value` is the number or
+    array when it is known and None when the node is abstract; ids grow in order of creation, which is therefore
+    a topological order. Inputs have no primitive. `==` compares values elementwise, as it does in NumPy; the same
+    node is `is`; hashing and membership (`node in graph.inputs`) go by identity.
+    """
+
+    __slots__ = ("__weakref__", "_aval", "args", "grad", "id", "name", "origin", "params", "primitive", "retains_grad", "scope", "value")
+
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        args: tuple[Any, ...],
+        params: dict[str, Any],
+        value: Any,
+        origin: Origin = None,
+        scope: str = "",
+        aval: Aval | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.primitive = primitive
+        self.args = args
+        self.params = params
+        self.value = value
+        self.origin = origin
+        self.scope = scope
+        self._aval = aval
+        self.name = name
+        self.grad: Any = None
+        self.retains_grad = False
+        self.id = next(_ids)
+
+    __hash__ = object.__hash__
+
+    # What is known of the value.
+
+    @property
+    def shape(self) -> Shape:
+        value = self.value
+        return self._aval[0] if value is None else value.shape  # type: ignore[index,no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        value = self.value
+        return self._aval[1] if value is None else value.dtype  # type: ignore[index,no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=int))
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the node is an input, which `backward` gives a `grad`."""
+        return self.primitive is None
+
+    def concrete(self, purpose: str) -> Any:
+        """The value, or an error that says which node has none and what to write instead."""
+        if self.value is not None:
+            return self.value
+        traced = modes.mode.get().traced
+        line = source_line(caller()) or source_line(self.origin)
+        raise AbstractValueError(
+            f"{purpose} needs a number, but {describe(self)} is abstract"
+            + (f": while {traced} is traced only shapes and dtypes are known" if traced else "")
+            + f", at {describe_origin(caller()) or 'an unknown line'}"
+            + (f": `{line}`" if line else "")
+            + ". Write np.where(condition, a, b) for a branch on a value, or call the function on numbers."
+        )
+
+    def item(self) -> Any:
+        return self.concrete("item()").item()
+
+    def tolist(self) -> Any:
+        return self.concrete("tolist()").tolist()
+
+    def __float__(self) -> float:
+        value = self.concrete("float()")
+        call = is_call_into_math()
+        if call:
+            raise DtypeError(
+                f"`{call}` at {describe_origin(caller())} would lose the derivative of {describe(self)}: "
+                "the math module takes plain numbers. Use the NumPy function of that name, as in np.exp(x)."
+            )
+        return float(value)
+
+    def __int__(self) -> int:
+        return int(self.concrete("int()"))
+
+    def __bool__(self) -> bool:
+        return bool(self.concrete("a branch (if, while, and, or, bool())"))
+
+    def __format__(self, specification: str) -> str:
+        if not specification:
+            return str(self)
+        return format(self.concrete("format()").item(), specification)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray[Any, Any]:
+        raise ImmutableNodeError(
+            f"{describe(self)} cannot be stored in a NumPy array, at {describe_origin(caller())}: an array holds "
+            "numbers, so the derivative would be lost. Write np.stack([a, b]) or np.concatenate([a, b]) to join "
+            "nodes, np.where(mask, new, old) to replace entries, and node.value for the plain number."
+        )
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise ImmutableNodeError(
+            f"{describe(self)} cannot be assigned to in place, at {describe_origin(caller())}: a node is one line of "
+            "the graph and keeps its value. Write x = np.where(mask, new, x) to replace entries, or collect the "
+            "parts and join them with np.stack or np.concatenate."
+        )
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise DtypeError(f"len() of {describe(self)}, which has no axes")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Node]:
+        return (self[index] for index in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self.concrete("`in`") == getattr(value, "value", value)))
+
+    def __repr__(self) -> str:
+        name = self.name or (self.primitive.name if self.primitive else "input")
+        if self.value is None:
+            return f"Node({name}, shape={self.shape}, dtype={self.dtype})"
+        text = np.array2string(np.asarray(self.value), precision=8, threshold=20, separator=", ", prefix=f"Node({name}, ")
+        return f"Node({name}, {text})"
+
+    # Operators bind by name, so this module needs no primitive of its own.
+
+    def __add__(self, other: Any) -> Node: return bind("add", self, other)
+    def __radd__(self, other: Any) -> Node: return bind("add", other, self)
+    def __sub__(self, other: Any) -> Node: return bind("subtract", self, other)
+    def __rsub__(self, other: Any) -> Node: return bind("subtract", other, self)
+    def __mul__(self, other: Any) -> Node: return bind("multiply", self, other)
+    def __rmul__(self, other: Any) -> Node: return bind("multiply", other, self)
+    def __truediv__(self, other: Any) -> Node: return bind("divide", self, other)
+    def __rtruediv__(self, other: Any) -> Node: return bind("divide", other, self)
+    def __pow__(self, other: Any) -> Node: return bind("power", self, other)
+    def __rpow__(self, other: Any) -> Node: return bind("power", other, self)
+    def __matmul__(self, other: Any) -> Node: return bind("matmul", self, other)
+    def __rmatmul__(self, other: Any) -> Node: return bind("matmul", other, self)
+    def __neg__(self) -> Node: return bind("negative", self)
+    def __pos__(self) -> Node: return self
+    def __abs__(self) -> Node: return bind("abs", self)
+    def __lt__(self, other: Any) -> Node: return bind("less", self, other)
+    def __le__(self, other: Any) -> Node: return bind("less_equal", self, other)
+    def __gt__(self, other: Any) -> Node: return bind("greater", self, other)
+    def __ge__(self, other: Any) -> Node: return bind("greater_equal", self, other)
+    def __invert__(self) -> Node: return bind("logical_not", self)
+    def __and__(self, other: Any) -> Node: return bind("logical_and", self, other)
+    def __or__(self, other: Any) -> Node: return bind("logical_or", self, other)
+
+    # `a == b` in a program is NumPy's question, entry by entry. `a in nodes` and `nodes.index(a)` ask about the
+    # node, and Python asks that through the same method.
+
+    def __eq__(self, other: Any) -> Any:
+        if isinstance(other, Node) and not comparison_is_written():
+            return self is other
+        return bind("equal", self, other) if is_operand(other) else NotImplemented
+
+    def __ne__(self, other: Any) -> Any:
+        return bind("not_equal", self, other) if is_operand(other) else NotImplemented
+
+    # NumPy's methods are NumPy's functions, which reach their primitive through `numpy_protocol.py`.
+
+    def __getitem__(self, index: Any) -> Node: return METHODS["Node.__getitem__"](self, index)  # type: ignore[no-any-return]
+    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any: return METHODS["Node.__array_ufunc__"](*args, **kwargs)
+    def __array_function__(self, *args: Any) -> Any: return METHODS["Node.__array_function__"](*args)
+    def astype(self, dtype: Any) -> Node: return METHODS["Node.astype"](self, dtype)  # type: ignore[no-any-return]
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Node: return np.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload,no-any-return]
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Node: return np.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload,no-any-return]
+    def max(self, axis: Any = None, keepdims: bool = False) -> Node: return np.max(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload,no-any-return]
+    def min(self, axis: Any = None, keepdims: bool = False) -> Node: return np.min(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload,no-any-return]
+    def dot(self, other: Any) -> Node: return np.dot(self, other)  # type: ignore[no-any-return,arg-type]
+    def ravel(self) -> Node: return np.reshape(self, -1)  # type: ignore[call-overload,no-any-return]
+    def flatten(self) -> Node: return np.reshape(self, -1)  # type: ignore[call-overload,no-any-return]
+
+    def reshape(self, *shape: Any) -> Node:
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[call-overload,no-any-return]
+
+    def transpose(self, *axes: Any) -> Node:
+        return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)  # type: ignore[call-overload,no-any-return]
+
+    @property
+    def T(self) -> Node:
+        return self.transpose()
+
+    def backward(self, seed: Any = None, *, retain_all: bool = False) -> None:
+        """Pull adjoints back from this node and add them to the `grad` of every input it depends on.
+
+        >>> import numpy as np, compgraph as cg
+        >>> x = cg.variable([1.0, 2.0])
+        >>> np.sum(x ** 2).backward()
+        >>> x.grad
+        array([2., 4.])
+
+        `seed` is the adjoint of this node, of its shape; a scalar node needs none. `grad` accumulates over calls, as
+        in PyTorch, until `zero_grad`; nodes on which `retain_grad()` was called get theirs too, and with
+        `retain_all` every node does. The graph is kept, so a second call works.
+        """
+        METHODS["Node.backward"](self, seed, retain_all=retain_all)
+
+    def zero_grad(self) -> None:
+        """Forget `grad`."""
+        self.grad = None
+
+    def retain_grad(self) -> Node:
+        """Ask `backward` to keep this node's adjoint in `grad`; returns the node."""
+        self.retains_grad = True
+        return self
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<code>{html.escape(repr(self))}</code>"
+
+
+# ------------------------------------------------------------------------------------------ inputs
+
+
+def is_operand(value: Any) -> bool:
+    return isinstance(value, (Node, float, int, np.generic, np.ndarray, list))
+
+
+def variable(value: Any, name: str | None = None) -> Node:
+    """An input that holds its value: a number or an array to differentiate with respect to.
+
+    >>> import numpy as np, compgraph as cg
+    >>> x = cg.variable(0.5, name="x")
+    >>> y = np.exp(x) * x
+    >>> y.backward()
+    >>> round(x.grad.item(), 6)
+    2.473082
+
+    The array is copied. Floats keep their dtype; integers and booleans become float64, since a derivative with
+    respect to an integer means nothing. Complex numbers, text and objects raise `DtypeError`.
+    """
+    if isinstance(value, Node):
+        raise InputError(f"{describe(value)} is a node already")
+    if isinstance(value, (list, tuple)) and any(isinstance(part, Node) for part in value):
+        raise InputError("a list of nodes is not a number; write np.stack([a, b]) to join them")
+    return Node(None, (), {}, input_value(value), caller(), modes.mode.get().scope, name=name)
+
+
+def placeholder(shape: Shape, dtype: Any, name: str | None = None, origin: Origin = None) -> Node:
+    """An abstract input: a shape and a dtype without a value."""
+    return Node(None, (), {}, None, origin, modes.mode.get().scope, (shape, np.dtype(dtype)), name)
+
+
+def constant(value: Any, name: str | None = None) -> Node:
+    """A node that holds a value and depends on nothing."""
+    held = value if isinstance(value, (np.ndarray, np.generic)) else np.asarray(as_operand(value))[()]
+    return Node(PRIMITIVES["constant"], (), {"value": held}, held, caller(), modes.mode.get().scope, name=name)
+
+
+# -------------------------------------------------------------------------------------------- bind
+
+
+def bind(primitive: str | Primitive, /, *args: Any, **params: Any) -> Any:
+    """Apply a primitive: to nodes it makes a node, to arrays it computes.
+
+    >>> import numpy as np, compgraph as cg
+    >>> bind("add", np.float64(1.0), 2.0)
+    np.float64(3.0)
+    >>> bind("add", cg.variable(1.0), 2.0)
+    Node(add, 3.)
+    """
+    if primitive.__class__ is str:
+        primitive = PRIMITIVES[primitive]
+    values: list[Any] = []
+    recorded = abstract = False
+    for arg in args:
+        if isinstance(arg, Node):
+            recorded = True
+            arg = arg.value
+            if arg is None:
+                abstract = True
+        elif arg.__class__ not in PLAIN and not (arg.__class__ is np.ndarray and arg.dtype.kind in "fiub"):
+            args = tuple(_checked_operand(primitive, arg) for arg in args)
+            values = [arg.value if isinstance(arg, Node) else arg for arg in args]
+            recorded = any(isinstance(arg, Node) for arg in args)
+            abstract = any(value is None for value in values)
+            break
+        values.append(arg)
+    if not recorded:
+        return primitive.evaluate(*args, **params)  # type: ignore[union-attr]
+
+    mode = modes.mode.get()
+    if mode is not modes.DEFAULT or abstract:
+        return _bind_in_mode(mode, primitive, args, values, params, abstract)  # type: ignore[arg-type]
+    try:
+        value = primitive.evaluate(*values, **params)  # type: ignore[union-attr]
+    except Exception as error:
+        raise failure(primitive, args, params, error) from error  # type: ignore[arg-type]
+    frame = sys._getframe(1)
+    while library_files[frame.f_code.co_filename] and frame.f_back is not None:
+        frame = frame.f_back
+    return Node(primitive, args, params, value, (frame.f_code, frame.f_lasti))  # type: ignore[arg-type]
+
+
+def _bind_in_mode(mode: modes.Mode, primitive: Primitive, args: tuple[Any, ...], values: list[Any], params: dict[str, Any], abstract: bool) -> Node:
+    """`bind` where something is out of the ordinary: an abstract argument, or a mode that is not the default."""
+    origin = mode.origin or caller()
+    try:
+        value = None if abstract else primitive.evaluate(*values, **params)
+        aval = primitive.infer(*args, **params) if abstract else None
+    except Exception as error:
+        raise failure(primitive, args, params, error) from error
+    if not mode.recording:
+        if value is not None:
+            return Node(PRIMITIVES["constant"], (), {"value": value}, value, origin, mode.scope)
+        if primitive.name != "stop_gradient":
+            return bind("stop_gradient", Node(primitive, args, params, value, origin, mode.scope, aval))  # type: ignore[no-any-return]
+    if mode.anomaly and value is not None and not np.all(np.isfinite(value)):
+        raise anomaly(primitive, args, value, origin)
+    if mode.constants is not None:
+        args = tuple(_kept(arg, mode.constants) for arg in args)
+    return Node(primitive, args, params, value, origin, mode.scope, aval)
+
+
+def _kept(arg: Any, constants: dict[int, tuple[Any, Any]]) -> Any:
+    """A traced graph owns its constants: what the caller does to an array later must not change the graph."""
+    if not isinstance(arg, np.ndarray):
+        return arg
+    if id(arg) not in constants:
+        constants[id(arg)] = (arg, arg.copy())  # the original is held too, so that its id stays its own
+    return constants[id(arg)][1]
+
+
+def _checked_operand(primitive: Any, arg: Any) -> Any:
+    if isinstance(arg, Node):
+        return arg
+    try:
+        return as_operand(arg)
+    except DtypeError as error:
+        raise DtypeError(f"{primitive.name}: {error} ({describe_origin(caller())})") from None
+
+
+# ---------------------------------------------------------------------------------- errors in words
+
+
+def describe(node: Node) -> str:
+    """A node in the user's words: its name, operation, shape and line.
+
+    >>> import compgraph as cg
+    >>> describe(cg.variable([1.0, 2.0], name="x"))
+    'x (2,)'
+    """
+    if node.primitive is None:
+        return f"{node.name or 'an input'} {node.shape}"
+    place = describe_origin(node.origin)
+    return f"{node.name or line_name(node.args)} = {node.primitive.name} {node.shape}" + (f" from {place}" if place else "")
+
+
+def line_name(args: Sequence[Any]) -> str:
+    """The name `v7` that a node with these arguments has in its own graph."""
+    before = ancestors([arg for arg in args if isinstance(arg, Node)])
+    return f"v{1 + sum(node.primitive is not None for node in before)}"
+
+
+def operand_text(arg: Any) -> str:
+    if isinstance(arg, Node):
+        if arg.primitive is None:
+            return f"{arg.name or 'input'} {arg.shape}"
+        return f"{arg.name or line_name(arg.args)} {arg.shape}"
+    return str(np.shape(arg)) if np.ndim(arg) else short(arg)
+
+
+def failure(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], error: Exception) -> Exception:
+    """The error a user should see when a primitive refused its arguments."""
+    reason = str(error)
+    try:
+        primitive.infer(*args, **params)
+    except Exception as better:  # the shape rule speaks of shapes in the user's words
+        reason, error = str(better), better
+    operands = ", ".join(map(operand_text, args))
+    shown = "".join(f", {name}={value!r}" for name, value in params.items() if value is not None)
+    place = describe_origin(modes.mode.get().origin or caller())
+    message = f"{primitive.name}({operands}{shown}): {reason}, at {line_name(args)}" + (f" ({place})" if place else "")
+    return restated(error, message)
+
+
+def anomaly(primitive: Primitive, args: tuple[Any, ...], value: Any, origin: Origin, what: str = "") -> AnomalyError:
+    bad = np.asarray(value)[~np.isfinite(value)].ravel()[0]
+    held = ", ".join(
+        f"{(arg.name or 'an argument') if isinstance(arg, Node) else 'a constant'} = "
+        + np.array2string(np.asarray(arg.value if isinstance(arg, Node) else arg), threshold=6, edgeitems=2)
+        for arg in args
+    )
+    line = source_line(origin)
+    return AnomalyError(
+        f"{what or primitive.name} made {bad} from {held}, at {line_name(args)} ({describe_origin(origin) or 'unknown line'})"
+        + (f": `{line}`" if line else "")
+    )
+
+
+# ------------------------------------------------------------------------------------------- graphs
+
+
+def ancestors(outputs: Iterable[Node], *, since: int = 0) -> list[Node]:
+    """`outputs` and all they depend on, in creation order, which is a topological order. Not recursive.
+
+    Nodes older than id `since` are not entered: they belong to what was there before.
+    """
+    seen = {node for node in outputs if node.id >= since}
+    stack = list(seen)
+    while stack:
+        for arg in stack.pop().args:
+            if isinstance(arg, Node) and arg not in seen and arg.id >= since:
+                seen.add(arg)
+                stack.append(arg)
+    return sorted(seen, key=_id_of)
+
+
+def _id_of(node: Node) -> int:
+    return node.id
+
+
+def active_nodes(nodes: Iterable[Node], wrt: Iterable[Node]) -> set[Node]:
+    """Those of `nodes`, in topological order, through which a derivative with respect to `wrt` can flow."""
+    active = set(wrt)
+    for node in nodes:
+        primitive = node.primitive
+        if primitive is not None and primitive.differentiable:
+            for arg in node.args:
+                if isinstance(arg, Node) and arg in active:
+                    active.add(node)
+                    break
+    return active
+
+
+class Graph:
+    """Inputs, outputs, and the nodes between them in creation order.
+
+    >>> import numpy as np, compgraph as cg
+    >>> graph = cg.trace(lambda x1, x2: np.log(x1) + x1 * x2 - np.sin(x2), 2.0, 5.0)
+    >>> [node.name for node in graph.inputs], len(graph.nodes)
+    (['x1', 'x2'], 7)
+    >>> round(graph(2.0, 5.0).item(), 3), round(graph(x1=1.0, x2=0.0).item(), 3)
+    (11.652, 0.0)
+
+    A graph is itself a function: called on numbers it computes, called on nodes it records. Raises `InputError`
+    for a wrong number or name of inputs and `ShapeError` for a shape other than the traced one.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Node],
+        outputs: Sequence[Node],
+        *,
+        name: str = "f",
+        roles: dict[Node, tuple[str, Node]] | None = None,
+        pack: Callable[[list[Any]], Any] | None = None,
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.name = name
+        self.roles = roles or {}  # a derivative's node -> ("dot" or "bar", the primal node it belongs to)
+        self.pack = pack  # outputs as the user's function returned them: a number, a tuple, a dict
+        given = set(self.inputs)
+        if len(given) != len(self.inputs):
+            raise GraphError(f"{name}: the same node is given as an input twice")
+        reachable = set(ancestors(self.outputs)) | given
+        self.nodes = tuple(sorted(reachable, key=_id_of))
+        for node in self.nodes:
+            if node.primitive is None and node.value is None and node not in given:
+                place = describe_origin(node.origin)
+                raise GraphError(
+                    f"{name}: {describe(node)} belongs to another graph" + (f" (made at {place})" if place else "")
+                    + ". Pass it as an argument, or pass its value."
+                )
+
+    @cached_property
+    def names(self) -> dict[Node, str]:
+        """What each node is called, uniquely: inputs as the user named them, then v1, v2, ... in order.
+
+        Derivative nodes are called after the primal node they belong to, as in `v7_dot` and `v7_bar`.
+        """
+        names: dict[Node, str] = {}
+        taken: set[str] = set()
+        serials: dict[str, int] = {}
+        counts = {"x": 0, "c": 0, "v": 0}
+
+        def unique(wish: str) -> str:
+            name = wish
+            while name in taken:
+                serials[wish] = serials.get(wish, 1) + 1
+                name = f"{wish}_{serials[wish]}"
+            taken.add(name)
+            return name
+
+        def numbered(prefix: str) -> str:
+            counts[prefix] += 1
+            return f"{prefix}{counts[prefix]}"
+
+        # A derivative's node is called after its primal node, which is older and so has its name by then.
+        for node in (*(node for node in self.inputs if node not in self.roles), *self.nodes):
+            if node in names:
+                continue
+            suffix, primal = self.roles.get(node, ("", None))
+            if primal in names:
+                wish = f"{names[primal]}_{suffix}"
+            elif node.name:
+                wish = node.name
+            else:
+                wish = numbered("x" if node.primitive is None else "c" if node.primitive.name == "constant" else "v")
+            names[node] = unique(wish)
+        return names
+
+    def run(self, values: Sequence[Any]) -> list[Any]:
+        """Every output for one value an input, without checks: arrays are computed, nodes are recorded."""
+        environment = dict(zip(self.inputs, values, strict=True))
+        for node in self.nodes:
+            if node not in environment:
+                environment[node] = apply(node, environment)
+        return [environment[node] for node in self.outputs]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        results = self.run(self.arguments(args, kwargs))
+        if self.pack is not None:
+            return self.pack(results)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """One checked value an input, in order, from positional and named ones."""
+        names = [self.names[node] for node in self.inputs]
+        wanted = f"{self.name}({', '.join(names)})"
+        if len(args) > len(names):
+            raise InputError(f"{wanted} takes {len(names)} input{'s' * (len(names) != 1)}, {len(args)} given")
+        given = dict(zip(names, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in names:
+                raise InputError(f"{wanted} has no input {name!r}; its inputs are {', '.join(names) or 'none'}")
+            if name in given:
+                raise InputError(f"{wanted}: {name} is given twice")
+            given[name] = value
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise InputError(f"{wanted}: no value for {', '.join(missing)}")
+        return [_fitted(given[name], node, name, wanted) for name, node in zip(names, self.inputs, strict=True)]
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(self.names[node] for node in self.inputs)
+        return f"Graph({self.name}({inputs}), {len(self.nodes)} nodes, {len(self.outputs)} output{'s' * (len(self.outputs) != 1)})"
+
+    def __str__(self) -> str:
+        return str(METHODS["Graph.__str__"](self))
+
+    def to_source(self) -> str:
+        """The graph as a Python program that runs by itself with NumPy alone; see `emission.py`."""
+        return METHODS["Graph.to_source"](self)  # type: ignore[no-any-return]
+
+    def to_sympy(self) -> Any:
+        """The outputs as SymPy expressions of the inputs' names; see `symbolic.py`."""
+        return METHODS["Graph.to_sympy"](self)
+
+    def to_networkx(self) -> Any:
+        """The graph as a `networkx.MultiDiGraph` from arguments to results; see `interchange.py`."""
+        return METHODS["Graph.to_networkx"](self)
+
+    def to_json(self) -> str:
+        """The graph as JSON text, which `Graph.from_json` reads back; see `interchange.py`."""
+        return METHODS["Graph.to_json"](self)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def from_json(text: str) -> Graph:
+        """The graph that `to_json` wrote. Nothing in the text is executed."""
+        return METHODS["Graph.from_json"](text)  # type: ignore[no-any-return]
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return METHODS["Graph._repr_mimebundle_"](self)  # type: ignore[no-any-return]
+
+
+def graph_of(*outputs: Node, name: str = "f") -> Graph:
+    """The graph behind eager nodes, with the variables they depend on as its inputs.
+
+    >>> import numpy as np, compgraph as cg
+    >>> x = cg.variable(2.0, name="x")
+    >>> cg.graph_of(np.sin(x) * x)
+    Graph(f(x), 3 nodes, 1 output)
+    """
+    inputs = [node for node in ancestors(outputs) if node.primitive is None]
+    return Graph(inputs, outputs, name=name)
+
+
+def apply(node: Node, environment: dict[Node, Any]) -> Any:
+    """What `node` computes when its arguments have the values in `environment`."""
+    if node.primitive is None:
+        return node.value
+    args = [environment[arg] if isinstance(arg, Node) else arg for arg in node.args]
+    return bind(node.primitive, *args, **node.params)
+
+
+def _fitted(value: Any, node: Node, name: str, wanted: str) -> Any:
+    """`value` as an input of the traced shape and dtype."""
+    if not isinstance(value, Node):
+        value = input_value(value) if node.dtype.kind == "f" else np.asarray(as_operand(value))[()]
+        value = value.astype(node.dtype) if value.dtype != node.dtype else value
+    if value.shape != node.shape:
+        raise ShapeError(f"{wanted}: {name} has shape {value.shape}, the graph was traced with {node.shape}; trace it again for that shape")
+    return value

@@ -1,0 +1,140 @@
+"""How a NumPy function called on a node finds its primitive.
+
+NumPy asks the arguments of its functions whether they want to handle the call (`__array_ufunc__`, NEP 13, and
+`__array_function__`, NEP 18). Ufuncs are found by name in the table of primitives; other functions in `FUNCTIONS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from compgraph import functions
+from compgraph.errors import ImmutableNodeError, MissingRuleError
+from compgraph.graph import PRIMITIVES, Node, bind, describe, provides
+from compgraph.origins import caller, describe_origin
+from compgraph.primitives.kinds import shape_of
+
+# Ufuncs whose name is not their primitive's.
+_UFUNC_NAMES = {"absolute": "abs", "conjugate": "identity", "positive": "identity", "fabs": "abs", "float_power": "power"}
+
+# The `reduce` method of these is a reduction of the table.
+_REDUCTIONS = {"add": functions.sum, "maximum": functions.max, "minimum": functions.min}
+
+# NumPy function -> ours, with the arguments that it understands. NumPy's other arguments are refused when used.
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.sum: functions.sum,
+    np.mean: functions.mean,
+    np.max: functions.max,
+    np.min: functions.min,
+    np.amax: functions.max,
+    np.amin: functions.min,
+    np.dot: functions.dot,
+    np.reshape: functions.reshape,
+    np.ravel: lambda x: functions.reshape(x, -1),
+    np.transpose: functions.transpose,
+    np.squeeze: functions.squeeze,
+    np.expand_dims: functions.expand_dims,
+    np.broadcast_to: functions.broadcast_to,
+    np.concatenate: functions.concatenate,
+    np.stack: functions.stack,
+    np.where: functions.where,
+    np.shape: shape_of,
+    np.ndim: lambda x: len(shape_of(x)),
+    np.size: lambda x: x.size,
+    np.zeros_like: lambda x: np.zeros(x.shape, x.dtype),
+    np.ones_like: lambda x: np.ones(x.shape, x.dtype),
+    np.full_like: lambda x, fill_value: np.full(x.shape, fill_value, x.dtype),
+    np.any: lambda x: np.any(x.concrete("np.any()")),
+    np.all: lambda x: np.all(x.concrete("np.all()")),
+    np.array_equal: lambda a1, a2: np.array_equal(getattr(a1, "value", a1), getattr(a2, "value", a2)),
+    np.allclose: lambda a, b, rtol=1e-5, atol=1e-8: np.allclose(getattr(a, "value", a), getattr(b, "value", b), rtol, atol),
+    np.array_repr: lambda x: repr(x),
+    np.array_str: lambda x: str(x),
+}  # fmt: skip
+# NumPy's name of an argument -> ours.
+_RENAMED = {"a": "x", "array": "x", "arrays": "xs", "newshape": "shape", "x": "x1", "y": "x2"}
+
+
+@provides("Node.__array_ufunc__")
+def array_ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    name = ufunc.__name__
+    if kwargs.get("out") is not None:
+        raise ImmutableNodeError(
+            f"np.{name} with out= (or an in-place operator such as +=) would write a node into an array, at "
+            f"{describe_origin(caller())}. Write y = np.{name}(a, b), or y = y + x, so that a new node is made."
+        )
+    if method == "reduce" and name in _REDUCTIONS:
+        return _REDUCTIONS[name](*inputs, **_without_defaults(f"np.{name}.reduce", {"axis": 0, **kwargs}))
+    if method != "__call__":
+        raise MissingRuleError(f"np.{name}.{method} has no derivative rule here ({describe_origin(caller())}). {_advice(name)}")
+    primitive = _UFUNC_NAMES.get(name, name)
+    _without_defaults(f"np.{name}", kwargs)
+    if primitive not in PRIMITIVES:
+        raise MissingRuleError(f"np.{name} has no derivative rule here, at {describe_origin(caller())}. {_advice(name)}")
+    return bind(primitive, *inputs)
+
+
+@provides("Node.__array_function__")
+def array_function(function: Callable[..., Any], types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    implementation = FUNCTIONS.get(function)
+    name = f"np.{function.__name__}"
+    if implementation is None:
+        raise MissingRuleError(f"{name} has no derivative rule here, at {describe_origin(caller())}. {_advice(function.__name__)}")
+    kwargs = _without_defaults(name, kwargs)
+    accepted = inspect.signature(implementation).parameters
+    renamed = {key if key in accepted else _RENAMED.get(key, key): value for key, value in kwargs.items()}
+    dtype = renamed.pop("dtype", None) if "dtype" not in accepted else None
+    surplus = [key for key in renamed if key not in accepted]
+    if surplus or len(args) > len(accepted):
+        what = f"the argument {surplus[0]}=" if surplus else f"argument {len(accepted) + 1}"
+        raise MissingRuleError(f"{name} on a node does not take {what}, at {describe_origin(caller())}")
+    if dtype is not None:
+        args = (functions.astype(args[0], dtype), *args[1:])
+    return implementation(*args, **renamed)
+
+
+_NO_EFFECT: tuple[tuple[str, Any], ...] = (
+    ("out", None), ("where", True), ("where", np._NoValue), ("dtype", None), ("order", "K"), ("order", "C"),
+    ("casting", "same_kind"), ("subok", True), ("subok", False), ("copy", None), ("initial", np._NoValue),
+    ("keepdims", np._NoValue), ("shape", None), ("device", None), ("mode", "raise"),
+)  # fmt: skip
+
+
+def _without_defaults(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that change something; `where=`, `initial=` and the like are refused rather than ignored."""
+    kept = {key: value for key, value in kwargs.items() if not any(key == other and value is default for other, default in _NO_EFFECT)}
+    for key in ("out", "where", "initial", "order", "casting", "signature", "subok"):
+        if key in kept:
+            raise MissingRuleError(
+                f"{name} on a node does not take {key}=, at {describe_origin(caller())}"
+                + (". Write np.where(condition, value, 0) first" if key == "where" else "")
+            )
+    return kept
+
+
+def _advice(name: str) -> str:
+    known = sorted({*PRIMITIVES, *(function.__name__ for function in FUNCTIONS)})
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    return (f"Nearby functions that have one: {', '.join('np.' + other for other in near)}. " if near else "") + (
+        "Compose it from others, or add an entry to compgraph/primitives; use node.value where no derivative is wanted."
+    )
+
+
+@provides("Node.__getitem__")
+def getitem(node: Node, where: Any) -> Any:
+    try:
+        return functions.index(node, where)
+    except TypeError as error:
+        if type(error) is TypeError:
+            raise MissingRuleError(f"index of {describe(node)}: {error}, at {describe_origin(caller())}") from None
+        raise
+
+
+@provides("Node.astype")
+def astype(node: Node, dtype: Any) -> Node:
+    return functions.astype(node, dtype)  # type: ignore[no-any-return]

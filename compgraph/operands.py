@@ -1,0 +1,67 @@
+"""What may stand beside a node in arithmetic: Python numbers and arrays of real numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from compgraph.errors import DtypeError, ShapeError, ValueRangeError
+
+# The classes that `bind` lets pass without a second look.
+PLAIN = frozenset({float, int, bool, np.bool_, *(np.dtype(code).type for code in "efdgbhilqBHILQ")})
+
+
+def short(value: Any) -> str:
+    """A constant for an error message, never long.
+
+    >>> short(0.5), short(10**5000)
+    ('0.5', 'an integer of 16610 bits')
+    """
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an integer of {value.bit_length()} bits"
+    return f"{value!r:.60}"
+
+
+def as_operand(value: Any) -> Any:
+    """A constant that arithmetic can use: a Python number as it is, all else as a NumPy array.
+
+    Python numbers stay weak, so float32 stays float32 next to them (NumPy 2, NEP 50).
+    """
+    if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
+        return value
+    if isinstance(value, complex) or value is None or isinstance(value, (str, bytes, dict, set)):
+        pass
+    elif hasattr(value, "__array_namespace__") and not isinstance(value, (np.ndarray, np.generic)):
+        return value  # another library's array, which brings its own arithmetic
+    else:
+        array = np.asarray(value)
+        if array.dtype.kind in "fiub":
+            return array if array.ndim else array[()]
+        value = array
+    kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"{type(value).__name__} {value!r:.40}"
+    if isinstance(value, complex) or getattr(value, "dtype", np.dtype(float)).kind == "c":
+        raise DtypeError(f"{kind} is complex: nodes hold real numbers. Carry the real and the imaginary part as two nodes.")
+    raise DtypeError(f"{kind} is not numeric: nodes hold real numbers and arrays of them.")
+
+
+def input_value(value: Any) -> Any:
+    """A value to differentiate with respect to: floating point, and never the caller's own memory.
+
+    >>> input_value(3), input_value([1, 2]).dtype
+    (np.float64(3.0), dtype('float64'))
+    """
+    try:
+        constant = as_operand(value)
+        if isinstance(constant, (bool, int, float)):
+            return np.float64(constant)
+    except OverflowError as error:
+        raise ValueRangeError(f"{short(value)} does not fit into float64") from error
+    except ValueError as error:
+        raise ShapeError(f"{value!r:.60} is not a rectangular array: {error}") from error
+    if constant.dtype.kind == "f":
+        return constant.copy() if isinstance(constant, np.ndarray) else constant
+    converted = constant.astype(np.float64)
+    if constant.dtype.kind != "b" and np.any(converted.astype(object) != constant.astype(object)):
+        raise ValueRangeError(f"an integer above 2**53 in {constant!r:.60} does not fit into float64 exactly")
+    return converted

@@ -1,0 +1,206 @@
+"""The four ways to state a derivative, and what shape a result has.
+
+| kind | the primitive states | forward uses | reverse uses |
+|---|---|---|---|
+| elementwise | `partials`, which may use the output `y` | sum of partial_i * x_i_dot | unbroadcast(partial_i * y_bar) |
+| linear | `transpose` | the primitive itself, on x_i_dot | transpose(y_bar) |
+| general | `tangent`, in graph operations | the rule | the rule's own graph, transposed |
+| none | `differentiable=False`, said aloud | zero | zero |
+
+Rules are written in NumPy and run on whatever they are given: on nodes they build graph, on arrays they compute.
+A partial that is the Python number 1 or -1 costs nothing in either sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from compgraph.errors import ShapeError
+from compgraph.graph import Aval, Node, Primitive, register
+
+Rule = Callable[..., Any]
+
+
+# ------------------------------------------------------------------------------ shapes and dtypes
+
+
+def shape_of(arg: Any) -> tuple[int, ...]:
+    return arg.shape if hasattr(arg, "shape") else ()
+
+
+def _dtype_key(arg: Any) -> Any:
+    """A dtype, or the class of a weak Python number."""
+    return arg.dtype if hasattr(arg, "dtype") else type(arg)
+
+
+def result_dtype(*args: Any) -> np.dtype[Any]:
+    """NumPy's promotion, in which Python numbers are weak."""
+    return np.result_type(*[arg.dtype if hasattr(arg, "dtype") else arg for arg in args])
+
+
+@lru_cache(maxsize=4096)
+def _probed_dtype(evaluate: Rule, keys: tuple[Any, ...]) -> np.dtype[Any]:
+    """The dtype that the code itself gives for ones of these dtypes, so that it cannot drift from NumPy's."""
+    with np.errstate(all="ignore"):
+        ones = [key(1) if isinstance(key, type) else key.type(1) for key in keys]
+        return np.asarray(evaluate(*ones)).dtype
+
+
+def infer_elementwise(primitive: Primitive) -> Rule:
+    def infer(*args: Any) -> Aval:
+        shapes = [shape_of(arg) for arg in args]
+        try:
+            shape = np.broadcast_shapes(*shapes)
+        except ValueError:
+            raise ShapeError(f"shapes {' and '.join(map(str, shapes))} do not broadcast") from None
+        return shape, _probed_dtype(primitive.evaluate, tuple(_dtype_key(arg) for arg in args))
+
+    return infer
+
+
+def normalized_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    """Axes as increasing non-negative numbers; None means all of them.
+
+    >>> normalized_axes(-1, 3), normalized_axes(None, 2)
+    ((2,), (0, 1))
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    for one in axes:
+        if not -ndim <= one < ndim:
+            raise ShapeError(f"axis {one} is outside an array of {ndim} axes")
+    positive = tuple(sorted(int(one) % ndim for one in axes))
+    if len(set(positive)) != len(positive):
+        raise ShapeError(f"axis {axis} names an axis twice")
+    return positive
+
+
+# ------------------------------------------------------------------------------------ the four kinds
+
+
+def elementwise(
+    name: str,
+    *,
+    code: str,
+    partials: Rule | tuple[Rule | None, ...],
+    arity: int = 1,
+    sympy: Rule | None = None,
+    label: str = "",
+    latex: str = "",
+    cost: str = "transcendentals",
+    analytic: bool = True,
+    helper: Rule | None = None,
+) -> Primitive:
+    """An operation on each entry by itself, with broadcasting.
+
+    `partials` is one function `(y, *xs) -> tuple`, or a tuple of functions with one entry an argument, so that
+    a partial nobody needs is not computed. `analytic` says that the code also holds for complex arguments,
+    which the complex-step check uses. `sympy` is `(sympy, *symbols) -> expression`.
+    """
+    if not isinstance(partials, tuple):
+        together = partials
+        partials = tuple(lambda y, *xs, _i=index: together(y, *xs)[_i] for index in range(arity))
+    primitive = Primitive(
+        name, code, infer=lambda: None, partials=partials, analytic=analytic, helper=helper,
+        sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
+    )  # fmt: skip
+    primitive.infer = infer_elementwise(primitive)
+    return register(primitive)
+
+
+def linear(
+    name: str,
+    *,
+    code: str,
+    infer: Rule,
+    transpose: Rule | tuple[Rule | None, ...],
+    groups: tuple[tuple[int, ...], ...] = ((0,),),
+    label: str = "",
+    latex: str = "",
+    cost: str = "moves",
+    helper: Rule | None = None,
+    sympy: Rule | None = None,
+) -> Primitive:
+    """An operation that is linear in each of `groups` of arguments; `()` means jointly in all of them.
+
+    `transpose` has one function an argument, `(y_bar, *xs, **params) -> x_bar`; where the number of arguments
+    varies it is a single function that takes the argument's index first. Broadcast axes of the result are summed
+    out by the sweep.
+    """
+    return register(
+        Primitive(
+            name, code, infer=infer, transpose=transpose, groups=groups, analytic=True, helper=helper, sympy=sympy,
+            label=label, latex=latex, cost=cost,
+        )  # fmt: skip
+    )
+
+
+def general(
+    name: str,
+    *,
+    code: str,
+    infer: Rule,
+    tangent: Rule,
+    label: str = "",
+    latex: str = "",
+    cost: str = "comparisons",
+    analytic: bool = False,
+    helper: Rule | None = None,
+    sympy: Rule | None = None,
+) -> Primitive:
+    """Any other differentiable operation: `tangent` is `(y, x_dots, *xs, **params) -> y_dot`, linear in `x_dots`.
+
+    `x_dots` has one entry an argument, None where there is no tangent.
+    """
+    return register(
+        Primitive(
+            name, code, infer=infer, tangent=tangent, analytic=analytic, helper=helper, sympy=sympy, label=label,
+            latex=latex, cost=cost,
+        )  # fmt: skip
+    )
+
+
+def nondifferentiable(
+    name: str,
+    *,
+    code: str,
+    infer: Rule | None = None,
+    label: str = "",
+    latex: str = "",
+    cost: str = "comparisons",
+    helper: Rule | None = None,
+    sympy: Rule | None = None,
+) -> Primitive:
+    """An operation whose derivative is zero wherever it exists, said aloud: both sweeps stop here."""
+    primitive = Primitive(
+        name, code, infer=infer or (lambda: None), differentiable=False, helper=helper, sympy=sympy, label=label,
+        latex=latex, cost=cost,
+    )  # fmt: skip
+    if infer is None:
+        primitive.infer = infer_elementwise(primitive)
+    return register(primitive)
+
+
+# ---------------------------------------------------------------------------------- used by the rules
+
+
+def zeros_like(arg: Any) -> Any:
+    """Zeros of an argument's shape and dtype; a plain 0.0 beside a Python number."""
+    return np.zeros(arg.shape, arg.dtype)[()] if hasattr(arg, "dtype") else 0.0
+
+
+def restore_axes(y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """The result of a reduction, with the axes it lost put back as axes of length 1."""
+    if keepdims or axis is None and not shape_of(x):
+        return y
+    axes = normalized_axes(axis, len(x.shape))
+    return np.reshape(y, tuple(1 if index in axes else size for index, size in enumerate(x.shape)))
+
+
+def is_node(value: Any) -> bool:
+    return isinstance(value, Node)

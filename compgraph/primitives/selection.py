@@ -1,0 +1,32 @@
+"""Choosing between two values by a condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from compgraph.errors import ShapeError
+from compgraph.graph import Aval
+from compgraph.primitives.kinds import linear, result_dtype, shape_of
+
+
+def _infer_where(condition: Any, x1: Any, x2: Any) -> Aval:
+    shapes = [shape_of(arg) for arg in (condition, x1, x2)]
+    try:
+        return np.broadcast_shapes(*shapes), result_dtype(x1, x2)
+    except ValueError:
+        raise ShapeError(f"shapes {', '.join(map(str, shapes))} do not broadcast") from None
+
+
+# Linear in the pair of values for a fixed condition: a NaN in the branch not taken stays there.
+where = linear(
+    "where", code="xp.where({0}, {1}, {2})", infer=_infer_where, groups=((1, 2),),
+    transpose=(
+        None,
+        lambda y_bar, condition, x1, x2: np.where(condition, y_bar, 0),
+        lambda y_bar, condition, x1, x2: np.where(condition, 0, y_bar),
+    ),
+    sympy=lambda sp, condition, x1, x2: sp.Piecewise((x1, condition), (x2, True)),
+    latex=r"\mathrm{{where}}({0}, {1}, {2})", cost="comparisons",
+)  # fmt: skip

@@ -1,0 +1,219 @@
+"""The adjoint sweep: v_bar = sum over children of (child's adjoint) * (local partial), in reverse creation order.
+
+Griewank & Walther, Evaluating Derivatives (2nd ed., 2008), section 3.2; Baydin et al. (2018), section 3.2.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial as partially
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from compgraph.errors import InputError, ShapeError, ZeroGradientWarning
+from compgraph.forward_mode import chosen, itself, product, seeded
+from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, anomaly, constant, describe, placeholder, provides
+from compgraph.modes import current_mode, mode_with
+from compgraph.origins import caller, describe_origin
+from compgraph.primitives.arithmetic import cast
+
+Adjoints = dict[Node, Any]
+Record = Callable[[Node, int, Node, Any, Any], None]  # child, which argument, argument, local partial, term
+
+
+value_of = attrgetter("value")
+_float64 = np.float64
+
+
+def unbroadcast(x_bar: Any, x: Any) -> Any:
+    """Sum an adjoint over the axes that broadcasting had stretched, so that it fits its argument again.
+
+    >>> unbroadcast(np.ones((2, 3)), np.zeros((1, 3)))
+    array([[2., 2., 2.]])
+    """
+    shape = x.shape
+    if x_bar.shape != shape:
+        extra = len(x_bar.shape) - len(shape)
+        if extra:
+            x_bar = np.sum(x_bar, axis=tuple(range(extra)))
+        stretched = tuple(axis for axis, length in enumerate(shape) if length == 1 and x_bar.shape[axis] != 1)
+        if stretched:
+            x_bar = np.sum(x_bar, axis=stretched, keepdims=True)
+    return x_bar if x_bar.dtype == x.dtype else cast(x_bar, x.dtype)
+
+
+def transposed(primitive: Primitive, index: int, y_bar: Any, y: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
+    """`y_bar` carried back to argument `index` through a linear or a general primitive; None where nothing flows."""
+    kind = primitive.kind(index)
+    if kind == "linear":
+        rules: Any = primitive.transpose
+        rule = rules[index] if isinstance(rules, tuple) else partially(rules, index)
+        return rule(y_bar, *xs, **params)
+    if kind == "general":
+        return _transposed_tangent(primitive, index, y_bar, y, xs, params)
+    return None
+
+
+def _transposed_tangent(primitive: Primitive, index: int, y_bar: Any, y: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Run a tangent rule on a tangent that is only a placeholder, and sweep the little graph that it leaves."""
+    x = xs[index]
+    x_dot = placeholder(x.shape, x.dtype, name="x_dot")
+    x_dots = tuple(x_dot if place == index else None for place in range(len(xs)))
+    y_dot = primitive.tangent(y, x_dots, *xs, **params)  # type: ignore[misc]
+    nodes = ancestors([y_dot], since=x_dot.id)
+    adjoints = sweep(nodes, {y_dot: y_bar}, active_nodes(nodes, [x_dot]), itself if isinstance(y, Node) else _value_if_any)
+    return adjoints[x_dot]
+
+
+def _value_if_any(node: Node) -> Any:
+    return node if node.value is None else node.value
+
+
+def sweep(
+    nodes: Sequence[Node],
+    adjoints: Adjoints,
+    active: set[Node],
+    primal: Callable[[Node], Any],
+    *,
+    keep: bool = False,
+    record: Record | None = None,
+) -> Adjoints:
+    """Pull `adjoints` back through `nodes`, given in creation order, and return those of the leaves.
+
+    `active` are the nodes through which a derivative can flow; `primal` gives the rules what they work on, the
+    value of a node or the node itself; with `keep` the adjoints of all nodes are returned.
+    """
+    check = current_mode().anomaly
+    for node in reversed(nodes):
+        primitive = node.primitive
+        y_bar = adjoints.get(node)
+        if primitive is None or y_bar is None:
+            continue
+        args = node.args
+        partials = primitive.partials
+        y = primal(node)
+        xs = [primal(arg) if isinstance(arg, Node) else arg for arg in args]
+        used = False
+        for index, arg in enumerate(args):
+            if not isinstance(arg, Node) or arg not in active:
+                continue
+            x = xs[index]
+            partial = None
+            if partials is not None:
+                rule = partials[index]
+                if rule is None:
+                    continue
+                partial = rule(y, *xs)
+                term = product(y_bar, partial)
+            else:
+                term = transposed(primitive, index, y_bar, y, xs, node.params)
+                if term is None:
+                    continue
+            if term.__class__ is not _float64 or x.__class__ is not _float64:  # numbers always fit
+                term = unbroadcast(term, x)
+            before = adjoints.get(arg)
+            adjoints[arg] = term if before is None else before + term
+            used = True
+            if check and not isinstance(term, Node) and not np.all(np.isfinite(term)):
+                raise anomaly(primitive, args, term, node.origin, f"the adjoint through {primitive.name}")
+            if record is not None:
+                record(node, index, arg, partial, term)
+        if used and not keep:
+            del adjoints[node]
+    return adjoints
+
+
+def build(nodes: Sequence[Node], adjoints: Adjoints, active: set[Node], *, keep: bool = False) -> Adjoints:
+    """`sweep` as graph: each new node belongs to the scope and the source line of its primal node."""
+    for node in reversed(nodes):
+        if node in adjoints and node.primitive is not None:
+            with mode_with(origin=node.origin, scope=node.scope):
+                sweep((node,), adjoints, active, itself, keep=keep)
+    return adjoints
+
+
+def reverse(graph: Graph, of: Any = None, wrt: Any = None) -> Graph:
+    """The adjoint graph: (x, y_bar) -> (y, x_bar).
+
+    >>> import numpy as np, compgraph as cg
+    >>> graph = cg.trace(lambda x1, x2: x1 * np.sin(x2), 2.0, 0.0)
+    >>> adjoint = cg.reverse(graph)
+    >>> [adjoint.names[node] for node in adjoint.inputs]
+    ['x1', 'x2', 'v2_bar']
+    >>> y, x1_bar, x2_bar = adjoint(2.0, 0.0, 1.0)
+    >>> float(x1_bar), float(x2_bar)
+    (0.0, 2.0)
+
+    `of` chooses outputs and `wrt` inputs, by name, number or node. All chosen outputs of a joint graph are pulled
+    in the one sweep, each by its own seed. The result is a graph again.
+    """
+    outputs = list(dict.fromkeys(chosen(graph.outputs, graph.names, of, "output")))
+    inputs = [node for node in chosen(graph.inputs, graph.names, wrt, "input") if wrt is not None or node.dtype.kind == "f"]
+    adjoints: Adjoints = {node: placeholder(node.shape, node.dtype, origin=node.origin) for node in outputs}
+    seeds = list(adjoints.values())
+    roles = dict(graph.roles)
+    for node, adjoint in adjoints.items():
+        roles[adjoint] = ("bar", node)
+    build(graph.nodes, adjoints, active_nodes(graph.nodes, inputs), keep=True)
+    for node in reversed(graph.nodes):
+        if node in adjoints:
+            roles.setdefault(adjoints[node], ("bar", node))
+    bars = [adjoints[node] if node in adjoints else constant(np.zeros(node.shape, node.dtype)) for node in inputs]
+    return Graph((*graph.inputs, *seeds), (*graph.outputs, *bars), name=f"{graph.name}_reverse", roles=roles)
+
+
+def adjoints_of(outputs: Sequence[Node], inputs: Sequence[Node], seeds: Sequence[Any], *, lift: bool) -> list[Any]:
+    """The adjoints of `inputs` for adjoints `seeds` of `outputs`: arrays, or nodes with `lift`. None is zero."""
+    nodes = ancestors(outputs, since=min((node.id for node in inputs), default=0))
+    active = active_nodes(nodes, inputs)
+    adjoints: Adjoints = {}
+    for node, seed in zip(outputs, seeds, strict=True):
+        if seed is not None and node in active:
+            adjoints[node] = adjoints[node] + seed if node in adjoints else seed
+    if lift:
+        build(nodes, adjoints, active)
+    else:
+        sweep(nodes, adjoints, active, value_of)
+    return [adjoints.get(node) for node in inputs]
+
+
+def owned(results: Sequence[Any], seeds: Sequence[Any] = ()) -> list[Any]:
+    """Results that a user may write into: no read-only views, and no memory shared with each other or a seed."""
+    seen = {id(seed) for seed in seeds}
+    kept = []
+    for result in results:
+        if isinstance(result, np.ndarray) and (id(result) in seen or not result.flags.owndata or not result.flags.writeable):
+            result = result.copy()
+        seen.add(id(result))
+        kept.append(result)
+    return kept
+
+
+@provides("Node.backward")
+def backward(node: Node, seed: Any = None, *, retain_all: bool = False) -> None:
+    node.concrete("backward()")
+    if seed is None:
+        if node.shape:
+            raise ShapeError(
+                f"backward() from {describe(node)} at {describe_origin(caller())} needs a seed of shape {node.shape}: the "
+                "adjoint of a number is 1, that of an array is yours to choose. Reduce it first, as in np.sum(y).backward(), "
+                "or write y.backward(np.ones(y.shape))."
+            )
+        seed = np.ones((), node.dtype)[()]
+    if isinstance(seed, Node):
+        raise InputError("backward() takes numbers as its seed; for derivatives of derivatives write cg.grad(cg.grad(f))")
+    nodes = ancestors([node])
+    leaves = [leaf for leaf in nodes if leaf.primitive is None]
+    if not leaves:
+        warnings.warn(f"backward() from {describe(node)}, which depends on no variable: nothing gets a gradient", ZeroGradientWarning, stacklevel=3)
+        return
+    active = active_nodes(nodes, leaves)
+    kept = nodes if retain_all else [one for one in nodes if one.primitive is None or one.retains_grad]
+    seed = seeded(seed, node, node.name or "the node")
+    adjoints = sweep(nodes, {node: seed}, active, value_of, keep=len(kept) > len(leaves))
+    reached = [one for one in kept if one in adjoints]
+    for one, adjoint in zip(reached, owned([adjoints[one] for one in reached], [seed]), strict=True):
+        one.grad = adjoint if one.grad is None else one.grad + adjoint

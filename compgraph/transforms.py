@@ -1,0 +1,280 @@
+"""Derivatives of functions: thin, over the two sweeps.
+
+A derivative here is a function again. Called on numbers it computes; called on nodes, as inside another derivative
+or a trace, it records, so derivatives nest in any order of modes. What is differentiated with respect to is a new
+node each time, so inner and outer derivatives cannot be confused.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from compgraph.containers import Rebuild, flatten
+from compgraph.errors import InputError, ShapeError, ZeroGradientWarning
+from compgraph.forward_mode import seeded, tangents_of
+from compgraph.graph import PRIMITIVES, Node, active_nodes, ancestors, bind, describe, variable
+from compgraph.primitives.kinds import zeros_like
+from compgraph.reverse_mode import adjoints_of, owned
+from compgraph.tracing import output_nodes
+
+Argnums = int | Sequence[int]
+
+
+class _Recording:
+    """One run of a function on fresh inputs.
+
+    `lift` says that derivatives have to be graph themselves, because an argument is a node or because the result
+    also depends on nodes from outside, of which the derivatives are then functions too.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums) -> None:
+        self.name = getattr(function, "__name__", "the function")
+        self.single = isinstance(argnums, int)
+        args = list(args)
+        self.inputs: list[Node] = []
+        self.parts: list[tuple[int, int, Rebuild]] = []
+        self.lift = False
+        for number in (argnums,) if isinstance(argnums, int) else argnums:
+            if not isinstance(number, int) or not -len(args) <= number < len(args):
+                raise InputError(f"{self.name}: argnums {number!r}, but {len(args)} arguments were given")
+            leaves, paths, rebuild = flatten(args[number])
+            self.lift = self.lift or any(isinstance(leaf, Node) for leaf in leaves)
+            fresh = [_fresh(leaf, path) for leaf, path in zip(leaves, paths, strict=True)]
+            self.parts.append((len(self.inputs), len(self.inputs) + len(fresh), rebuild))
+            self.inputs += fresh
+            args[number] = rebuild(fresh)
+        self.outputs, self.rebuild = output_nodes(function(*args, **kwargs), self.name)
+        inside = ancestors(self.outputs, since=min((node.id for node in self.inputs), default=0))
+        self.lift = self.lift or _reaches_outside(inside, self.inputs)
+        active = active_nodes(inside, self.inputs)
+        if not any(node in active or node.primitive is PRIMITIVES["constant"] for node in self.outputs):
+            warnings.warn(f"{self.name}: the result does not depend on what it is differentiated by: the derivative is zero", ZeroGradientWarning, stacklevel=4)
+
+    @property
+    def output(self) -> Any:
+        """What the function returned: numbers, or nodes where derivatives are nodes."""
+        return self.rebuild([node if self.lift else node.concrete("a result") for node in self.outputs])
+
+    def by_argument(self, leaves: Sequence[Any]) -> Any:
+        """One value an input, put together as the arguments were."""
+        values = tuple(rebuild(list(leaves[start:stop])) for start, stop, rebuild in self.parts)
+        return values[0] if self.single else values
+
+    def pull(self, seeds: Sequence[Any]) -> list[Any]:
+        bars = adjoints_of(self.outputs, self.inputs, seeds, lift=self._lifted(seeds))
+        return owned([zeros_like(node) if bar is None else bar for bar, node in zip(bars, self.inputs, strict=True)], seeds)
+
+    def push(self, seeds: Sequence[Any]) -> list[Any]:
+        dots = tangents_of(self.outputs, self.inputs, seeds, lift=self._lifted(seeds))
+        return owned([zeros_like(node) if dot is None else dot for dot, node in zip(dots, self.outputs, strict=True)], seeds)
+
+    def _lifted(self, seeds: Sequence[Any]) -> bool:
+        return self.lift or any(isinstance(seed, Node) for seed in seeds)
+
+    def pull_number(self) -> list[Any]:
+        """The gradient of a function that returns one number."""
+        output = self.outputs[0]
+        if len(self.outputs) != 1 or output.shape:
+            found = f"{len(self.outputs)} results" if len(self.outputs) != 1 else describe(output)
+            raise ShapeError(f"grad of {self.name} needs one number, it returned {found}. Reduce it, as with np.sum, or use cg.jacobian.")
+        return self.pull([np.ones((), output.dtype)[()]])
+
+
+def _fresh(leaf: Any, path: str) -> Node:
+    if isinstance(leaf, Node):
+        node: Node = bind("identity", leaf)
+        return node
+    return variable(leaf, path.strip(".[]") or None)
+
+
+def _reaches_outside(inside: Sequence[Node], inputs: Sequence[Node]) -> bool:
+    known, own = set(inside), set(inputs)
+    return any(
+        isinstance(arg, Node) and arg not in known and arg.primitive is not PRIMITIVES["constant"]
+        for node in inside if node not in own for arg in node.args
+    ) or any(node.primitive is None and node not in own for node in inside)  # fmt: skip
+
+
+def value_and_grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """A function that returns `(function(...), grad(function)(...))` for the work of one forward and one reverse sweep.
+
+    >>> import numpy as np, compgraph as cg
+    >>> cg.value_and_grad(lambda x: x * x)(3.0)
+    (np.float64(9.0), np.float64(6.0))
+    """
+
+    def with_gradient(*args: Any, **kwargs: Any) -> Any:
+        recording = _Recording(function, args, kwargs, argnums)
+        bars = recording.pull_number()
+        return recording.output, recording.by_argument(bars)
+
+    return with_gradient
+
+
+def grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """The gradient of a function that returns one number, by one reverse sweep.
+
+    >>> import numpy as np, compgraph as cg
+    >>> cg.grad(lambda x1, x2: np.log(x1) + x1 * x2 - np.sin(x2), argnums=(0, 1))(2.0, 5.0)
+    (np.float64(5.5), np.float64(1.7163378145367738))
+    >>> cg.grad(lambda p: np.sum(p["w"] ** 2) + p["b"])({"w": np.array([1.0, 2.0]), "b": 3.0})
+    {'w': array([2., 4.]), 'b': np.float64(1.0)}
+
+    The result has the structure, shapes and dtypes of argument `argnums`, or is a tuple for several. Raises
+    `ShapeError` for a result that is not one number. Warns `ZeroGradientWarning` where the result does not depend
+    on the argument.
+    """
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        recording = _Recording(function, args, kwargs, argnums)
+        return recording.by_argument(recording.pull_number())
+
+    return gradient
+
+
+def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """`(output, output_tangent)`: the Jacobian times a tangent, by one forward sweep.
+
+    >>> import numpy as np, compgraph as cg
+    >>> cg.jvp(np.sin, (0.0,), (2.0,))
+    (np.float64(0.0), np.float64(2.0))
+
+    `tangents` has the structure and shapes of `primals`. Raises `InputError` or `ShapeError` where it has not.
+    """
+    if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
+        raise InputError("jvp takes a tuple of primals and a tuple of tangents, as in cg.jvp(f, (x,), (x_dot,))")
+    recording = _Recording(function, primals, {}, tuple(range(len(primals))))
+    leaves = flatten(list(tangents))[0]
+    seeds = _seeds(leaves, recording.inputs, "tangent")
+    dots = recording.push(seeds)
+    return recording.output, recording.rebuild(dots)
+
+
+def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """`(output, pullback)`, where `pullback(seed)` is the seed times the Jacobian: one adjoint a primal.
+
+    >>> import numpy as np, compgraph as cg
+    >>> output, pullback = cg.vjp(lambda x, w: w @ x, np.array([1.0, 2.0]), np.eye(2))
+    >>> pullback(np.array([1.0, 0.0]))
+    (array([1., 0.]), array([[1., 2.],
+           [0., 0.]]))
+
+    The seed has the structure and shapes of the output. The pullback can be called again; each call is one sweep.
+    """
+    recording = _Recording(function, primals, {}, tuple(range(len(primals))))
+
+    def pullback(seed: Any) -> tuple[Any, ...]:
+        leaves = flatten(seed)[0]
+        values: tuple[Any, ...] = recording.by_argument(recording.pull(_seeds(leaves, recording.outputs, "seed")))
+        return values
+
+    return recording.output, pullback
+
+
+def _seeds(leaves: Sequence[Any], nodes: Sequence[Node], what: str) -> list[Any]:
+    if len(leaves) != len(nodes):
+        raise InputError(f"{len(nodes)} {what}{'s are' if len(nodes) != 1 else ' is'} needed, {len(leaves)} given")
+    return [seeded(leaf, node, node.name or f"{what} {place}") for place, (leaf, node) in enumerate(zip(leaves, nodes, strict=True), 1)]
+
+
+def jacobian(function: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto") -> Callable[..., Any]:
+    """All partial derivatives: an array of shape `output.shape + input.shape`.
+
+    >>> import numpy as np, compgraph as cg
+    >>> cg.jacobian(lambda x: np.stack([x[0] * x[1], x[0] + x[1]]))(np.array([2.0, 3.0]))
+    array([[3., 2.],
+           [1., 1.]])
+
+    `mode="forward"` makes one sweep an input entry, `"reverse"` one an output entry, `"auto"` the fewer of the two.
+    For containers, and for several `argnums`, the result has the outputs' structure outside and the inputs' inside.
+    """
+    if mode not in ("auto", "forward", "reverse"):
+        raise InputError(f"mode {mode!r}: it is 'auto', 'forward' or 'reverse'")
+
+    def all_partials(*args: Any, **kwargs: Any) -> Any:
+        recording = _Recording(function, args, kwargs, argnums)
+        inputs, outputs = recording.inputs, recording.outputs
+        sizes = sum(node.size for node in inputs), sum(node.size for node in outputs)
+        forward = mode == "forward" or (mode == "auto" and sizes[0] <= sizes[1])
+        blocks: list[list[Any]]
+        if forward:
+            columns = [recording.push(seeds) for seeds in _unit_seeds(inputs)]
+            blocks = [[_columns(part, j, outputs[j], node) for node, part in _split(columns, inputs)] for j in range(len(outputs))]
+        else:
+            rows = [recording.pull(seeds) for seeds in _unit_seeds(outputs)]
+            blocks = [[_rows(part, i, inputs[i], node) for i in range(len(inputs))] for node, part in _split(rows, outputs)]
+        return recording.rebuild([recording.by_argument(row) for row in blocks])
+
+    return all_partials
+
+
+def _unit_seeds(nodes: Sequence[Node]) -> Iterator[list[Any]]:
+    """For each entry of each node in turn, seeds that are 1 there and the structural zero elsewhere."""
+    for place, node in enumerate(nodes):
+        for entry in range(node.size):
+            unit = np.zeros(node.size, node.dtype)
+            unit[entry] = 1
+            yield [unit.reshape(node.shape)[()] if other == place else None for other in range(len(nodes))]
+
+
+def _split(sweeps: list[list[Any]], nodes: Sequence[Node]) -> Iterator[tuple[Node, list[list[Any]]]]:
+    """The sweeps that belong to each node's entries."""
+    start = 0
+    for node in nodes:
+        yield node, sweeps[start : start + node.size]
+        start += node.size
+
+
+def _columns(sweeps: list[list[Any]], which: int, output: Node, node: Node) -> Any:
+    if not sweeps:
+        return np.zeros(output.shape + node.shape, output.dtype)
+    return np.reshape(np.stack([dots[which] for dots in sweeps], axis=-1), output.shape + node.shape)[()]
+
+
+def _rows(sweeps: list[list[Any]], which: int, node: Node, output: Node) -> Any:
+    if not sweeps:
+        return np.zeros(output.shape + node.shape, output.dtype)
+    return np.reshape(np.stack([bars[which] for bars in sweeps]), output.shape + node.shape)[()]
+
+
+def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """All second derivatives, forward over reverse: an array of shape `input.shape + input.shape`.
+
+    >>> import numpy as np, compgraph as cg
+    >>> cg.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
+    array([[4., 2.],
+           [2., 0.]])
+    """
+    return jacobian(grad(function, argnums), argnums, mode="forward")
+
+
+def hvp(function: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
+    """The Hessian times a vector, forward over reverse (Pearlmutter, 1994), without forming the Hessian.
+
+    >>> import numpy as np, compgraph as cg
+    >>> cg.hvp(lambda x: np.sum(x ** 3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
+    array([ 6., 12.])
+
+    For several primals the result is a tuple, one entry a primal.
+    """
+    numbers: Argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
+    return jvp(grad(function, numbers), primals, vectors)[1]
+
+
+def elementwise_grad(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """The derivative of a function that works entry by entry, at every entry in one sweep.
+
+    >>> import numpy as np, compgraph as cg
+    >>> cg.elementwise_grad(np.sin)(np.array([0.0, np.pi]))
+    array([ 1., -1.])
+    """
+
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        recording = _Recording(function, args, kwargs, argnums)
+        return recording.by_argument(recording.pull([np.ones(node.shape, node.dtype)[()] for node in recording.outputs]))
+
+    return derivative

@@ -1,0 +1,3 @@
+"""Optimizers, schedules and training for compgraph models."""
+
+__all__: list[str] = []
