@@ -1,14 +1,77 @@
-"""compgraph: computation graphs with forward and reverse mode automatic differentiation."""
+"""Computation graphs with forward and reverse mode automatic differentiation, proven, drawn and printed.
 
-from compgraph import numpy_protocol as numpy_protocol
-from compgraph import primitives as primitives
-from compgraph.errors import *  # noqa
-from compgraph import emission as emission
+Write ordinary NumPy on `variable`s, or `trace` a function of arrays; see the README for the journey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from compgraph import emission as _emission
+from compgraph import numpy_protocol as _numpy_protocol
+from compgraph.errors import (
+    AbstractValueError,
+    AnomalyError,
+    CompgraphError,
+    DtypeError,
+    GraphError,
+    ImmutableNodeError,
+    InputError,
+    MissingDependencyError,
+    MissingRuleError,
+    NodeIndexError,
+    ShapeError,
+    ValueRangeError,
+    ZeroGradientWarning,
+)
+from compgraph.evaluation import EvaluationTrace, Step, evaluate
 from compgraph.forward_mode import forward
 from compgraph.functions import relu, sigmoid, softplus, stop_gradient
-from compgraph.graph import PRIMITIVES, Graph, Node, Primitive, bind, constant, graph_of, variable
+from compgraph.graph import METHODS, PRIMITIVES, Graph, Node, Primitive, bind, constant, graph_of, variable
 from compgraph.invariants import typecheck
 from compgraph.modes import detect_anomaly, no_grad, scope
+from compgraph.parsing import parse
 from compgraph.reverse_mode import reverse
+from compgraph.simplification import simplify
 from compgraph.tracing import trace
 from compgraph.transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+if TYPE_CHECKING:
+    from compgraph.certificate import CheckReport, check
+    from compgraph.symbolic import from_sympy
+
+__version__ = "0.1.0"
+
+# SymPy and NetworkX take longer to import than everything else together, so what needs them comes when it is used.
+_LATE = {"check": "certificate", "CheckReport": "certificate", "from_sympy": "symbolic"}
+_LATE_METHODS = {"to_sympy": "symbolic", "to_networkx": "interchange", "to_json": "interchange", "from_json": "interchange"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'compgraph' has no attribute {name!r}")
+    return getattr(import_module(f"compgraph.{_LATE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _late_method(module: str, name: str) -> Callable[..., Any]:
+    return lambda *args: getattr(import_module(f"compgraph.{module}"), name)(*args)
+
+
+for _name, _module in _LATE_METHODS.items():
+    METHODS.setdefault(f"Graph.{_name}", _late_method(_module, _name))
+
+__all__ = [
+    "PRIMITIVES", "AbstractValueError", "AnomalyError", "CheckReport", "CompgraphError", "DtypeError", "EvaluationTrace",
+    "Graph", "GraphError", "ImmutableNodeError", "InputError", "MissingDependencyError", "MissingRuleError", "Node", "NodeIndexError",
+    "Primitive", "ShapeError", "Step", "ValueRangeError", "ZeroGradientWarning", "bind", "check", "constant", "detect_anomaly",
+    "elementwise_grad", "evaluate", "forward", "from_sympy", "grad", "graph_of", "hessian", "hvp", "jacobian", "jvp", "no_grad",
+    "parse", "relu", "reverse", "scope", "sigmoid", "simplify", "softplus", "stop_gradient", "trace", "typecheck",
+    "value_and_grad", "variable", "vjp",
+]  # fmt: skip
+del _emission, _numpy_protocol

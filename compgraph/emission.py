@@ -7,6 +7,7 @@ the line that is computed.
 from __future__ import annotations
 
 import ast
+import html
 import inspect
 import math
 import re
@@ -132,7 +133,8 @@ def parameters(primitive: Primitive, params: dict[str, Any]) -> dict[str, str]:
 
 
 def _atom(text: str) -> Text:
-    return Text(text, _UNARY if text.startswith("-") else ATOM)
+    """A name or a number; a negative number is bracketed beside any operator."""
+    return Text(text, 3 if text.startswith("-") else ATOM)
 
 
 def _spoken(text: str) -> str:
@@ -182,7 +184,12 @@ def expression(node: Any, names: Callable[[Node], str | None]) -> Text:
         return _atom(number(node.value))
     args = [expression(arg, names) for arg in node.args]
     text = applied(node.primitive, args, parameters(node.primitive, node.params))
-    return Text(_spoken(text.text), text.precedence)
+    return Text(_subtracted(node.primitive, _spoken(text.text)), text.precedence)
+
+
+def _subtracted(primitive: Primitive, text: str) -> str:
+    """`a + -b` as `a - b`, which is the same number to the bit."""
+    return text.replace(" + -", " - ") if primitive.name == "add" else text
 
 
 def number(value: Any, digits: int = 7) -> str:
@@ -196,7 +203,8 @@ def number(value: Any, digits: int = 7) -> str:
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
     if np.ndim(value) == 0:
-        return f"{value:.{digits}g}" if isinstance(value, (float, np.floating)) else str(value)
+        value = value.item() if isinstance(value, (np.ndarray, np.generic)) else value
+        return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
     def rows(part: np.ndarray[Any, Any]) -> str:
         shown = part if part.size <= 6 else part[:2]
@@ -217,6 +225,12 @@ def graph_text(graph: Graph) -> str:
     inputs = ", ".join(graph.names[node] for node in graph.inputs)
     lines = [f"    {graph.names[node]} = {formula(node, graph.names.__getitem__)}" for node in graph.nodes if node.primitive is not None]
     return "\n".join([f"{graph.name}({inputs}):", *lines, f"    return {', '.join(graph.names[node] for node in graph.outputs)}"])
+
+
+@provides("Graph._repr_mimebundle_")
+def mimebundle(graph: Graph) -> dict[str, str]:
+    text = graph_text(graph)
+    return {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}
 
 
 @provides("Graph.to_source")
@@ -320,17 +334,45 @@ def latex_escaped(text: str) -> str:
 
 def latex_formula(node: Node, names: Callable[[Node], str]) -> str:
     """One line of the Wengert list as LaTeX."""
-    if node.primitive is None:
-        return latex_name(names(node))
-    if node.primitive.name == "constant":
-        return latex_escaped(number(node.params["value"]))
-    args = [latex_name(names(arg)) if isinstance(arg, Node) else _latex_constant(arg) for arg in node.args]
-    template = node.primitive.latex
+    if node.primitive is None or node.primitive.name == "constant":
+        return latex_name(names(node)) if node.primitive is None else latex_escaped(number(node.params["value"]))
+    return _latex_applied(node.primitive, [_latex_operand(arg, names) for arg in node.args]).text
+
+
+def latex_expression(node: Any, names: Callable[[Node], str | None]) -> Text:
+    r"""`expression` as LaTeX; `names` gives finished LaTeX.
+
+    >>> import compgraph as cg
+    >>> x = cg.variable(2.0, name="x")
+    >>> latex_expression((x + 1) / np.log(x + 2), lambda node: node.name).text
+    '\\frac{x + 1}{\\ln (x + 2)}'
+    """
+    if not isinstance(node, Node):
+        return _latex_operand(node, lambda _: "")
+    name = names(node)
+    if name is not None:
+        return _atom(name)
+    if node.primitive is None or node.primitive.name == "constant":
+        return _atom(latex_escaped(number(node.value)))
+    text = _latex_applied(node.primitive, [latex_expression(arg, names) for arg in node.args])
+    return Text(_subtracted(node.primitive, text.text), text.precedence)
+
+
+def _latex_applied(primitive: Primitive, args: Sequence[Text]) -> Text:
+    own, needs = _slots(primitive.code)
+    template = primitive.latex
     if not template:
-        return rf"\mathrm{{{latex_escaped(node.primitive.name)}}}({', '.join(args)})"
-    return template.format(*args)
+        return Text(rf"\mathrm{{{latex_escaped(primitive.name)}}}({', '.join(arg.text for arg in args)})", ATOM)
+    texts = []
+    for place, arg in enumerate(args):
+        enclosed = f"{{{{{{{place}}}}}}}" in template or f"({{{place}}}" in template or f"|{{{place}}}" in template
+        texts.append(arg.text if enclosed else bracketed(arg, needs.get(str(place), 0) or ATOM))
+    # A fraction or a function needs no parentheses around it in a product, whatever its code needs.
+    return Text(template.format(*texts), ATOM if primitive.name == "divide" else own)
 
 
-def _latex_constant(arg: Any) -> str:
-    text = number(arg)
-    return f"({text})" if text.startswith("-") else latex_escaped(text)
+def _latex_operand(arg: Any, names: Callable[[Node], str]) -> Text:
+    if isinstance(arg, Node):
+        return _atom(latex_name(names(arg)))
+    part = operand(arg, lambda _: "")
+    return Text(latex_escaped(part.text), part.precedence)

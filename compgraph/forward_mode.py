@@ -42,13 +42,16 @@ def push(primitive: Primitive, y: Any, xs: Sequence[Any], x_dots: Sequence[Any],
         return None
     y_dot: Any = None
 
-    def add(term: Any) -> None:
+    def add(term: Any, partial: Any = 1) -> None:
         nonlocal y_dot
-        y_dot = term if y_dot is None else y_dot + term
+        if partial.__class__ is int and partial == -1 and y_dot is not None:
+            y_dot = y_dot - term
+        else:
+            y_dot = product(partial, term) if y_dot is None else y_dot + product(partial, term)
 
-    for partial, x_dot in zip(primitive.partials or (), x_dots, strict=False):
-        if x_dot is not None and partial is not None:
-            add(product(partial(y, *xs), x_dot))
+    for rule, x_dot in zip(primitive.partials or (), x_dots, strict=False):
+        if x_dot is not None and rule is not None:
+            add(x_dot, rule(y, *xs))
     for group in primitive.linear_groups(len(xs)):
         if any(x_dots[index] is not None for index in group):
             operands = list(xs)

@@ -653,18 +653,26 @@ class Graph:
             counts[prefix] += 1
             return f"{prefix}{counts[prefix]}"
 
-        # A derivative's node is called after its primal node, which is older and so has its name by then.
-        for node in (*(node for node in self.inputs if node not in self.roles), *self.nodes):
-            if node in names:
-                continue
+        def named(node: Node) -> str:
             suffix, primal = self.roles.get(node, ("", None))
             if primal in names:
-                wish = f"{names[primal]}_{suffix}"
-            elif node.name:
-                wish = node.name
-            else:
-                wish = numbered("x" if node.primitive is None else "c" if node.primitive.name == "constant" else "v")
-            names[node] = unique(wish)
+                return f"{names[primal]}_{suffix}"
+            return node.name or numbered("x" if node.primitive is None else "c" if node.primitive.name == "constant" else "v")
+
+        # A derivative's node is called after its primal node, and waits until that one has its name.
+        members = set(self.nodes)
+        queue = [*(node for node in self.inputs if node not in self.roles), *self.nodes]
+        while queue:
+            waiting = []
+            for node in queue:
+                if node in names:
+                    continue
+                primal = self.roles[node][1] if node in self.roles else node
+                if primal is not node and primal in members and primal not in names:
+                    waiting.append(node)
+                else:
+                    names[node] = unique(named(node))
+            queue = waiting
         return names
 
     def run(self, values: Sequence[Any]) -> list[Any]:

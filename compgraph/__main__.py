@@ -1,0 +1,193 @@
+"""The command line: `compgraph trace|draw|check|source|doctor|demo`, also as `python -m compgraph`.
+
+Bad input gets one line on standard error and exit code 2; `check` ends with 1 where derivatives disagree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import compgraph as cg
+
+TEXTBOOK = "(exp(x1/x2) + x1/x2) * (x1/x2 - ln(x2))"
+
+_EPILOG = f"""examples:
+  compgraph trace "{TEXTBOOK}" x1=0.5 x2=1 --mode reverse
+  compgraph draw "ln(x1) + x1*x2 - sin(x2)" x1=2 x2=5 --mode reverse --partials -o survey.svg
+  compgraph check "x**2 * exp(-x)" x=1.5
+  compgraph source "sin(x) * x" --mode reverse
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        code: int = options.run(options)
+        return code
+    except (cg.CompgraphError, OSError) as error:
+        print(f"compgraph: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="compgraph", description="Computation graphs, step by step, in forward and reverse mode.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"compgraph {cg.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, help: str, *, values: str = "") -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(run=run)
+        if values:
+            sub.add_argument("expression", metavar="EXPR", help='such as "x1 * sin(x2)"; subexpressions written twice are shared')
+            sub.add_argument("values", metavar="NAME=VALUE", nargs=values, help="one for each input, such as x1=0.5 or x2=pi/4")
+        return sub
+
+    trace = command("trace", _trace, "print the evaluation trace, a row a node", values="*")
+    _sweep_options(trace)
+    trace.add_argument("--format", choices=["text", "html", "latex"], default="text")
+    trace.add_argument("--no-numbers", action="store_true", help="leave out the formulas with their numbers")
+
+    draw = command("draw", _draw, "draw the graph with its values", values="*")
+    _sweep_options(draw)
+    draw.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.svg, .png, .pdf or .dot")
+    draw.add_argument("--theme", choices=["auto", "light", "dark"], default="light")
+    draw.add_argument("--partials", action="store_true", help="write the local partial on each edge")
+    draw.add_argument("--force", action="store_true", help="draw more than 2,000 nodes")
+
+    command("check", _check, "compare forward mode, reverse mode, SymPy and differences, node by node", values="*")
+
+    source = command("source", _source, "print the graph, or its derivative, as a Python program")
+    source.add_argument("expression", metavar="EXPR")
+    source.add_argument("--mode", choices=["primal", "forward", "reverse"], default="primal")
+
+    command("doctor", _doctor, "say what is installed, what is missing and how to get it")
+    demo = command("demo", _demo, "run the textbook example through everything")
+    demo.add_argument("-o", "--output", metavar="FOLDER", default="compgraph-demo", help="where the pictures go")
+    return parser
+
+
+def _sweep_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mode", choices=["primal", "forward", "reverse"], default="primal")
+    parser.add_argument("--seed", metavar="NAME", help="forward mode: the input whose tangent is 1; by default the first")
+
+
+def _graph_and_values(options: argparse.Namespace) -> tuple[cg.Graph, dict[str, float]]:
+    values: dict[str, float] = {}
+    for assignment in options.values:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise cg.InputError(f"{assignment!r} is not NAME=VALUE, such as x1=0.5 (put the expression in quotes)")
+        if name in values:
+            raise cg.InputError(f"{name} is given twice")
+        graph = cg.parse(text)
+        if graph.inputs:
+            raise cg.InputError(f"{assignment!r}: a value is a number such as 0.5, 1e-3 or pi/4")
+        values[name] = graph()
+    return cg.parse(options.expression), values
+
+
+def _evaluated(options: argparse.Namespace) -> cg.EvaluationTrace:
+    graph, values = _graph_and_values(options)
+    if options.seed and options.mode != "forward":
+        raise cg.InputError("--seed goes with --mode forward; in reverse mode the output's adjoint is 1")
+    ordered = graph.arguments([], values)
+    return cg.evaluate(graph, *ordered, mode=options.mode, seed=options.seed)
+
+
+def _trace(options: argparse.Namespace) -> int:
+    table = _evaluated(options).table(numbers=not options.no_numbers)
+    print({"text": str, "html": lambda shown: shown.to_html(), "latex": lambda shown: shown.to_latex()}[options.format](table))
+    return 0
+
+
+def _draw(options: argparse.Namespace) -> int:
+    viz = import_module("viz")
+    graph, _ = _graph_and_values(options)
+    target = _evaluated(options) if options.values or options.mode != "primal" or not graph.inputs else graph
+    drawing = viz.draw(target, theme=options.theme, partials=options.partials, force=options.force)
+    print(f"wrote {drawing.save(options.output)}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    graph, values = _graph_and_values(options)
+    report = cg.check(graph, *graph.arguments([], values))
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _source(options: argparse.Namespace) -> int:
+    graph = cg.parse(options.expression)
+    if options.mode != "primal":
+        graph = cg.simplify({"forward": cg.forward, "reverse": cg.reverse}[options.mode](graph))
+    print(graph.to_source(), end="")
+    return 0
+
+
+# What the doctor looks for: module, distribution, what it is for, the line that installs it.
+_PARTS = (
+    ("numpy", "numpy", "arrays", "pip install numpy"),
+    ("sympy", "sympy", "symbolic derivatives", "pip install sympy"),
+    ("networkx", "networkx", "graphs for other tools", "pip install networkx"),
+    ("graphviz", "graphviz", "drawings, through the program dot", "pip install graphviz"),
+    ("pygraphviz", "pygraphviz", "drawings without the program dot", 'pip install "compgraph[render]"'),
+    ("numba", "numba", "fused loops", 'pip install "compgraph[fast]"'),
+    ("matplotlib", "matplotlib", "plots", 'pip install "compgraph[plot]"'),
+    ("sklearn", "scikit-learn", "data sets", 'pip install "compgraph[data]"'),
+)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    print(f"compgraph {cg.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    needed = {"numpy", "sympy", "networkx", "graphviz"}
+    missing = 0
+    for _, distribution, purpose, install in _PARTS:
+        try:
+            found = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            found = f"missing: {install}"
+            missing += distribution in needed
+        print(f"  {distribution:<13} {purpose:<34} {found}")
+    dot = shutil.which("dot")
+    print(f"  {'dot':<13} {'drawings, through the program dot':<34} {dot or 'missing: apt-get install graphviz'}")
+    pygraphviz = any(distribution.metadata["Name"] == "pygraphviz" for distribution in importlib.metadata.distributions())
+    able = "yes" if dot or pygraphviz else 'no: pip install "compgraph[render]", or apt-get install graphviz; DOT text works'
+    print(f"can draw SVG, PNG and PDF: {able}")
+    return 1 if missing else 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    graph = cg.parse(TEXTBOOK)
+    point = {"x1": 0.5, "x2": 1.0}
+    print(f"f = {TEXTBOOK}\n\n{cg.evaluate(graph, **point)}")
+    for name in point:
+        print(f"\n{cg.evaluate(graph, **point, mode='forward', seed=name).table(numbers=False)}")
+    reverse = cg.evaluate(graph, **point, mode="reverse")
+    print(f"\n{reverse}\n\nforward mode took 2 sweeps for 2 inputs, reverse mode took 1\n")
+    report = cg.check(graph, *point.values())
+    print(f"{report}\n\nthe reverse sweep as a program:\n\n{cg.simplify(cg.reverse(graph)).to_source()}")
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    viz = import_module("viz")
+    drawing = viz.draw(reverse, partials=True)
+    try:
+        print(f"wrote {drawing.save(folder / 'textbook.svg')} and {drawing.save(folder / 'textbook.png')}")
+    except cg.MissingDependencyError as error:
+        print(f"wrote {drawing.save(folder / 'textbook.dot')}; {error}")
+    return 0 if report.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
