@@ -108,7 +108,7 @@ def _evaluated(options: argparse.Namespace) -> cg.EvaluationTrace:
 
 def _trace(options: argparse.Namespace) -> int:
     table = _evaluated(options).table(numbers=not options.no_numbers)
-    print({"text": str, "html": lambda shown: shown.to_html(), "latex": lambda shown: shown.to_latex()}[options.format](table))
+    print({"text": str(table), "html": table.to_html(), "latex": table.to_latex()}[options.format])
     return 0
 
 
@@ -131,7 +131,7 @@ def _check(options: argparse.Namespace) -> int:
 def _source(options: argparse.Namespace) -> int:
     graph = cg.parse(options.expression)
     if options.mode != "primal":
-        graph = cg.simplify({"forward": cg.forward, "reverse": cg.reverse}[options.mode](graph))
+        graph = cg.simplify(cg.forward(graph) if options.mode == "forward" else cg.reverse(graph))
     print(graph.to_source(), end="")
     return 0
 
@@ -170,13 +170,13 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     graph = cg.parse(TEXTBOOK)
-    point = {"x1": 0.5, "x2": 1.0}
-    print(f"f = {TEXTBOOK}\n\n{cg.evaluate(graph, **point)}")
-    for name in point:
-        print(f"\n{cg.evaluate(graph, **point, mode='forward', seed=name).table(numbers=False)}")
-    reverse = cg.evaluate(graph, **point, mode="reverse")
+    point = (0.5, 1.0)
+    print(f"f = {TEXTBOOK}\n\n{cg.evaluate(graph, *point)}")
+    for name in ("x1", "x2"):
+        print(f"\n{cg.evaluate(graph, *point, mode='forward', seed=name).table(numbers=False)}")
+    reverse = cg.evaluate(graph, *point, mode="reverse")
     print(f"\n{reverse}\n\nforward mode took 2 sweeps for 2 inputs, reverse mode took 1\n")
-    report = cg.check(graph, *point.values())
+    report = cg.check(graph, *point)
     print(f"{report}\n\nthe reverse sweep as a program:\n\n{cg.simplify(cg.reverse(graph)).to_source()}")
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)

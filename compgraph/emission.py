@@ -46,7 +46,8 @@ def _slots(code: str) -> tuple[int, dict[str, int]]:
     (4, {'0': 4, '1': 5})
     """
     names = {field: f"_slot{field}" for _, field, _, _ in string.Formatter().parse(code) if field and field != "*"}
-    body = ast.parse(string.Formatter().vformat(code.replace("{*}", ""), [names.get(str(place), "") for place in range(9)], names), mode="eval").body
+    filled = string.Formatter().vformat(code.replace("{*}", ""), [names.get(str(place), "") for place in range(9)], names)
+    body = ast.parse(filled, mode="eval").body
     operator = body.op if isinstance(body, ast.BinOp) else body
     own = _PRECEDENCES.get(type(operator), ATOM)
     needs = {field: ATOM if own < ATOM or code.startswith("{0}") else 0 for field in names}
@@ -54,9 +55,9 @@ def _slots(code: str) -> tuple[int, dict[str, int]]:
         needs["0"] = own + 1 if isinstance(operator, ast.Pow) else own
         needs["1"] = own if isinstance(operator, ast.Pow) else own + 1
     elif isinstance(body, (ast.UnaryOp, ast.Compare)):
-        needs = {field: own + 1 for field in names}
+        needs = dict.fromkeys(names, own + 1)
     elif isinstance(body, ast.Call) and not code.startswith("{0}"):
-        needs = {field: 0 for field in names}
+        needs = dict.fromkeys(names, 0)
     return own, needs
 
 
@@ -88,7 +89,7 @@ def literal(value: Any) -> str:
     """
     if isinstance(value, np.ndarray):
         dtype = "" if value.dtype in (np.float64, np.bool_) else f", np.{value.dtype.name}"
-        if value.size and not np.any(value) and not np.any(np.signbit(value) if value.dtype.kind == "f" else False) and value.dtype.kind == "f":
+        if value.size and value.dtype.kind == "f" and not np.any(value) and not np.any(np.signbit(value)):
             return f"np.zeros({value.shape}{dtype})"
         if value.size > 1 and value.dtype.kind == "f" and np.all(value == value.flat[0]):
             return f"np.full({value.shape}, {literal(value.flat[0].item())}{dtype})"
@@ -208,7 +209,10 @@ def number(value: Any, digits: int = 7) -> str:
 
     def rows(part: np.ndarray[Any, Any]) -> str:
         shown = part if part.size <= 6 else part[:2]
-        inner = [number(one, min(digits, 5)) if np.ndim(one) == 0 else rows(one) if part.size <= 6 or place == 0 else "…" for place, one in enumerate(shown)]
+        inner = [
+            number(one, min(digits, 5)) if np.ndim(one) == 0 else rows(one) if part.size <= 6 or place == 0 else "…"
+            for place, one in enumerate(shown)
+        ]
         more = ["…"] if len(shown) < len(part) and inner[-1:] != ["…"] else []
         return f"[{', '.join(inner + more)}]"
 
@@ -328,8 +332,8 @@ def latex_name(name: str) -> str:
 
 
 def latex_escaped(text: str) -> str:
-    special = {"\\": r"\backslash ", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "$": r"\$", "#": r"\#", "&": r"\&", "^": r"\hat{}", "~": r"\sim "}
-    return "".join(special.get(letter, letter) for letter in text)
+    words = {"\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim "}
+    return "".join(words.get(letter) or (f"\\{letter}" if letter in "{}_%$#&" else letter) for letter in text)
 
 
 def latex_formula(node: Node, names: Callable[[Node], str]) -> str:

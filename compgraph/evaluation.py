@@ -21,10 +21,10 @@ NOT_COMPUTED = "–"
 
 
 class Term(NamedTuple):
-    """One summand of an adjoint: what the child `child` hands back through its argument number `index`."""
+    """One summand of an adjoint: what the child `child` hands back through its argument number `place`."""
 
     child: Node
-    index: int
+    place: int
     value: Any
 
 
@@ -50,7 +50,9 @@ class Step(NamedTuple):
         return " = ".join(part for place, part in enumerate(parts) if part and part not in parts[:place])
 
 
-def evaluate(target: Graph | Callable[..., Any], /, *args: Any, mode: str = "primal", seed: Any = None, of: Any = None, **inputs: Any) -> EvaluationTrace:
+def evaluate(
+    target: Graph | Callable[..., Any], /, *args: Any, mode: str = "primal", seed: Any = None, of: Any = None, **inputs: Any
+) -> EvaluationTrace:
     """Run a graph on numbers and keep every step.
 
     >>> import numpy as np, compgraph as cg
@@ -183,6 +185,9 @@ class EvaluationTrace:
     def _number(self, node: Node) -> str | None:
         return number(self.values[node]) if node in self.values else None
 
+    def _latex_name(self, node: Node) -> str | None:
+        return latex_name(self.name(node)) if node in self.graph.names else None
+
     def partial_text(self, node: Node, index: int, *, numbers: bool = False) -> str:
         """The local partial of `node` with respect to its argument `index`, as in `1 / x2` or, with numbers, `1 / 5`."""
         return self._partial(node, index, self._number if numbers else self.graph.names.get).text
@@ -197,14 +202,14 @@ class EvaluationTrace:
         write = latex_expression if latex else expression
         bar = f"{self.name(child)}_bar"
         shown = number(self.adjoints[child]) if numbers else latex_name(bar) if latex else bar
-        names: Callable[[Node], str | None] = self._number if numbers else (lambda node: latex_name(self.name(node)) if node in self.graph.names else None) if latex else self.graph.names.get
+        names = self._number if numbers else self._latex_name if latex else self.graph.names.get
         if child.primitive.partials is not None:  # type: ignore[union-attr]
-            factor = self._partial(child, term.index, names, write)
+            factor = self._partial(child, term.place, names, write)
             left = bracketed(Text(shown, 6 if shown.startswith("-") else ATOM), ATOM)
             return f"{left} {chr(92) + 'cdot' if latex else '*'} {bracketed(factor, 7)}"
         seed = placeholder(child.shape, child.dtype)
         with mode_with(origin=child.origin):
-            built = reverse_mode.transposed(child.primitive, term.index, seed, child, child.args, child.params)  # type: ignore[arg-type]
+            built = reverse_mode.transposed(child.primitive, term.place, seed, child, child.args, child.params)  # type: ignore[arg-type]
         return write(built, lambda node: shown if node is seed else names(node)).text
 
     def _tangent(self, node: Node, numbers: bool, latex: bool = False) -> str:
@@ -219,11 +224,10 @@ class EvaluationTrace:
             built = forward_mode.push(node.primitive, node, node.args, x_dots, node.params)  # type: ignore[arg-type]
 
         def names(one: Node) -> str | None:
-            if one in arrived:
-                return number(self.tangents[arrived[one]]) if numbers else latex_name(f"{self.name(arrived[one])}_dot") if latex else f"{self.name(arrived[one])}_dot"
-            if numbers:
-                return self._number(one)
-            return latex_name(self.name(one)) if latex and one in self.graph.names else self.graph.names.get(one)
+            if one not in arrived:
+                return self._number(one) if numbers else self._latex_name(one) if latex else self.graph.names.get(one)
+            dot = f"{self.name(arrived[one])}_dot"
+            return number(self.tangents[arrived[one]]) if numbers else latex_name(dot) if latex else dot
 
         return "0" if built is None else (latex_expression if latex else expression)(built, names).text
 
@@ -264,7 +268,7 @@ class EvaluationTrace:
         steps = [self._step("adjoint", node, f"{self.name(node)}_bar", "seed", "", value) for node, value in self.seeds.items()]
         sums = dict(self.seeds)
         arrivals = sorted(
-            ((term, arg) for arg, terms in self.terms.items() for term in terms), key=lambda pair: (-pair[0].child.id, pair[0].index)
+            ((term, arg) for arg, terms in self.terms.items() for term in terms), key=lambda pair: (-pair[0].child.id, pair[0].place)
         )
         for term, arg in arrivals:
             name, before = f"{self.name(arg)}_bar", sums.get(arg)

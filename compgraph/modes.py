@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from compgraph.origins import Origin
 
+
 class Mode(NamedTuple):
     """What `bind` has to know besides its arguments. One is current in each thread and task."""
 
@@ -80,7 +81,7 @@ def detect_anomaly() -> Iterator[None]:
     ...     np.log(x)
     Traceback (most recent call last):
     ...
-    compgraph.errors.AnomalyError: log made -inf from x = 0.0, at v1 ...
+    compgraph.errors.AnomalyError: log made -inf from x = 0., at v1 ...
     """
     with mode_with(anomaly=True):
         yield

@@ -28,7 +28,9 @@ _COMPARISONS: dict[type[ast.AST], str] = {
     ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal", ast.Eq: "equal", ast.NotEq: "not_equal",
 }  # fmt: skip
 _CONSTANTS = {"pi": math.pi, "e": math.e}
-_ALIASES = {"ln": "log", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "max": "maximum", "min": "minimum", "pow": "power", "fabs": "abs"}
+_ALIASES = {
+    "ln": "log", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "max": "maximum", "min": "minimum", "pow": "power", "fabs": "abs",
+}  # fmt: skip
 _MODULES = {"np", "numpy", "math"}
 # What may be called: the elementwise primitives that have a name in mathematics, and where.
 _FUNCTIONS: dict[str, tuple[str, int]] = {
@@ -98,7 +100,8 @@ def _names(tree: ast.expr, text: str) -> list[str]:
     """The inputs in order of appearance: names that are no constants, functions or module prefixes."""
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     prefixes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called | prefixes and node.id not in _CONSTANTS and node.id not in _FUNCTIONS]
+    known = {*_CONSTANTS, *_FUNCTIONS}
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called | prefixes and node.id not in known]
     found.sort(key=lambda node: (node.lineno, node.col_offset))
     return list(dict.fromkeys(node.id for node in found))
 
@@ -181,7 +184,7 @@ def _number(node: ast.Constant, text: str) -> int | float:
     if type(value) not in (int, float):
         what = "complex numbers are" if isinstance(value, complex) else f"{type(value).__name__} is"
         raise _refusal(f"{what} not supported, only real numbers", node, text)
-    return value  # type: ignore[no-any-return,return-value]
+    return value  # type: ignore[return-value]
 
 
 def _primitive(node: ast.expr, count: int, text: str) -> str:
@@ -204,7 +207,8 @@ def _primitive(node: ast.expr, count: int, text: str) -> str:
             raise _refusal("only known functions can be called", node, text)
         if name not in _FUNCTIONS:
             near = difflib.get_close_matches(name, _FUNCTIONS, n=1)
-            raise _refusal(f"unknown function {name!r}" + (f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(_FUNCTIONS))}"), node, text)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(_FUNCTIONS))}"
+            raise _refusal(f"unknown function {name!r}; {hint}", node, text)
         primitive, arity = _FUNCTIONS[name]
         if count != arity or any(isinstance(arg, ast.Starred) for arg in node.args):
             raise _refusal(f"{name} takes {arity} argument{'s' * (arity != 1)}, {count} given", node, text)

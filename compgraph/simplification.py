@@ -103,7 +103,7 @@ def drop_identities(graph: Graph) -> Graph:
     >>> import compgraph as cg
     >>> graph = cg.trace(cg.grad(lambda x: x * x), 1.0)
     >>> len(graph.nodes), len(drop_identities(graph).nodes)
-    (3, 2)
+    (5, 4)
     """
     return rewritten(graph, lambda node, args: args[0] if node.primitive is PRIMITIVES["identity"] else None)
 

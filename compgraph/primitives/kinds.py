@@ -50,6 +50,11 @@ def _probed_dtype(evaluate: Rule, keys: tuple[Any, ...]) -> np.dtype[Any]:
         return np.asarray(evaluate(*ones)).dtype
 
 
+def _not_yet(*_: Any) -> Aval:
+    """Stands for the shape rule that needs the primitive's own `evaluate`, until the primitive exists."""
+    raise NotImplementedError
+
+
 def infer_elementwise(primitive: Primitive) -> Rule:
     def infer(*args: Any) -> Aval:
         shapes = [shape_of(arg) for arg in args]
@@ -106,7 +111,7 @@ def elementwise(
         together = partials
         partials = tuple(lambda y, *xs, _i=index: together(y, *xs)[_i] for index in range(arity))
     primitive = Primitive(
-        name, code, infer=lambda: None, partials=partials, analytic=analytic, helper=helper,
+        name, code, infer=_not_yet, partials=partials, analytic=analytic, helper=helper,
         sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
     )  # fmt: skip
     primitive.infer = infer_elementwise(primitive)
@@ -132,12 +137,11 @@ def linear(
     varies it is a single function that takes the argument's index first. Broadcast axes of the result are summed
     out by the sweep.
     """
-    return register(
-        Primitive(
-            name, code, infer=infer, transpose=transpose, groups=groups, analytic=True, helper=helper, sympy=sympy,
-            label=label, latex=latex, cost=cost,
-        )  # fmt: skip
-    )
+    primitive = Primitive(
+        name, code, infer=infer, transpose=transpose, groups=groups, analytic=True, helper=helper, sympy=sympy, label=label,
+        latex=latex, cost=cost,
+    )  # fmt: skip
+    return register(primitive)
 
 
 def general(
@@ -157,12 +161,10 @@ def general(
 
     `x_dots` has one entry an argument, None where there is no tangent.
     """
-    return register(
-        Primitive(
-            name, code, infer=infer, tangent=tangent, analytic=analytic, helper=helper, sympy=sympy, label=label,
-            latex=latex, cost=cost,
-        )  # fmt: skip
+    primitive = Primitive(
+        name, code, infer=infer, tangent=tangent, analytic=analytic, helper=helper, sympy=sympy, label=label, latex=latex, cost=cost
     )
+    return register(primitive)
 
 
 def nondifferentiable(
@@ -178,7 +180,7 @@ def nondifferentiable(
 ) -> Primitive:
     """An operation whose derivative is zero wherever it exists, said aloud: both sweeps stop here."""
     primitive = Primitive(
-        name, code, infer=infer or (lambda: None), differentiable=False, helper=helper, sympy=sympy, label=label,
+        name, code, infer=infer or _not_yet, differentiable=False, helper=helper, sympy=sympy, label=label,
         latex=latex, cost=cost,
     )  # fmt: skip
     if infer is None:
@@ -196,7 +198,7 @@ def zeros_like(arg: Any) -> Any:
 
 def restore_axes(y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """The result of a reduction, with the axes it lost put back as axes of length 1."""
-    if keepdims or axis is None and not shape_of(x):
+    if keepdims or (axis is None and not shape_of(x)):
         return y
     axes = normalized_axes(axis, len(x.shape))
     return np.reshape(y, tuple(1 if index in axes else size for index, size in enumerate(x.shape)))

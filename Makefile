@@ -1,0 +1,42 @@
+# `make demo` and `make test` are all it takes on a fresh machine: what is missing they install into .venv first.
+# PYTHON=/path/to/python3 chooses the interpreter; CI=true runs the slow tests too.
+
+PYTHON ?= python3
+VENV := .venv/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint types pytest bench clean render dev
+
+help:  ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+demo: render  ## the textbook example: its graph, both derivatives, and the proof
+	$(VENV)/python -m compgraph demo
+
+# A part that fails stops none of the others, so one start shows all there is to mend; pytest speaks last.
+test:  ## ruff, mypy, then pytest with the doctests
+	@$(MAKE) --no-print-directory --keep-going lint types pytest
+
+lint: dev  ## ruff
+	$(VENV)/ruff check
+
+types: dev  ## mypy
+	$(VENV)/mypy
+
+pytest: dev  ## the tests and doctests; PYTEST_ARGS="-k name" chooses among them
+	$(VENV)/python -m pytest $(if $(filter true,$(CI)),,-m "not slow") $(PYTEST_ARGS)
+
+bench: dev  ## side by side with those other libraries that are installed
+	set -e; for file in benchmarks/*.py; do $(VENV)/python $$file; done
+
+clean:  ## remove the environment and all that was built
+	rm -rf .venv build dist compgraph-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment, with what the demo needs, and with what the tests need, so that the demo finds its part there.
+render:
+	@$(PYTHON) .ci/environment.py render
+
+dev:
+	@$(PYTHON) .ci/environment.py dev render

@@ -1,0 +1,36 @@
+"""Draw the pictures of the README and the docs by running the code beside them.
+
+Run from the repository's root: `python docs/make_images.py`. A test says when a stored picture is out of date.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+
+
+def drawn() -> dict[str, bytes]:
+    """Every picture that the README's first block saves, by name."""
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    if block is None:
+        raise SystemExit("README.md has no Python block")
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            exec(compile(block[1], "README.md", "exec"), {})
+        finally:
+            os.chdir(before)
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+if __name__ == "__main__":
+    IMAGES.mkdir(exist_ok=True)
+    for name, content in drawn().items():
+        (IMAGES / name).write_bytes(content)
+        print(f"wrote docs/images/{name}")
