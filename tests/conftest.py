@@ -5,13 +5,31 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import hypothesis
 import pytest
 
+from compgraph.errors import MissingDependencyError
+from viz.rendering import render
+
 # The same examples in every run, so a failure comes back and a pass stays one; no deadline, since times vary by machine.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def can_draw() -> Callable[[str], None]:
+    """A function that skips the test, with the reason, where no Graphviz on this machine can write a format."""
+
+    def require(form: str) -> None:
+        if form != "dot":
+            try:
+                render("digraph { a }", form)
+            except MissingDependencyError as error:
+                pytest.skip(str(error))
+
+    return require
 
 
 @pytest.fixture(scope="session")
