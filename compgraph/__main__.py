@@ -162,9 +162,13 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"  {distribution:<13} {purpose:<34} {found}")
     dot = shutil.which("dot")
     print(f"  {'dot':<13} {'drawings, through the program dot':<34} {dot or 'missing: apt-get install graphviz'}")
-    pygraphviz = any(distribution.metadata["Name"] == "pygraphviz" for distribution in importlib.metadata.distributions())
-    able = "yes" if dot or pygraphviz else 'no: pip install "compgraph[render]", or apt-get install graphviz; DOT text works'
-    print(f"can draw SVG, PNG and PDF: {able}")
+    rendering = import_module("viz.rendering")
+    for form in ("svg", "png", "pdf"):
+        try:
+            rendering.render("digraph { a }", form)
+            print(f"  {form:<13} {'can be drawn':<34} yes")
+        except cg.CompgraphError as error:
+            print(f"  {form:<13} {'can be drawn':<34} no: {' '.join(str(error).split())}")
     return 1 if missing else 0
 
 
@@ -182,10 +186,11 @@ def _demo(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     viz = import_module("viz")
     drawing = viz.draw(reverse, partials=True)
-    try:
-        print(f"wrote {drawing.save(folder / 'textbook.svg')} and {drawing.save(folder / 'textbook.png')}")
-    except cg.MissingDependencyError as error:
-        print(f"wrote {drawing.save(folder / 'textbook.dot')}; {error}")
+    for suffix in ("dot", "svg", "png"):
+        try:
+            print(f"wrote {drawing.save(folder / f'textbook.{suffix}')}")
+        except cg.MissingDependencyError as error:
+            print(f"no {suffix.upper()}: {error}")
     return 0 if report.ok else 1
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from compgraph.errors import InputError
+from compgraph.origins import here
 
 Rebuild = Callable[[list[Any]], Any]
 
@@ -43,3 +44,31 @@ def flatten(tree: Any, path: str = "") -> tuple[list[Any], list[str], Rebuild]:
         return lambda flat: flat[place]
 
     return leaves, paths, take(tree, path, 0)
+
+
+def leaves_like(template: Any, tree: Any, path: str) -> tuple[list[Any], list[str]]:
+    """The leaves of a seed `tree` in the order of `template`'s, and a path to each; `InputError` where the two differ.
+
+    >>> leaves_like({"w": 1.0, "b": [2.0]}, {"b": [20.0], "w": 10.0}, "p")
+    ([10.0, 20.0], ['p.w', 'p.b[0]'])
+
+    Dicts are matched by key, since two that are equal may differ in their order.
+    """
+    if isinstance(template, dict):
+        if not isinstance(tree, dict) or tree.keys() != template.keys():
+            raise InputError(f"the seed of {path} has to be a dict of {', '.join(map(str, template))}, it is {_shown(tree)}{here()}")
+        parts = [(template[key], tree[key], f"{path}.{key}") for key in template]
+    elif isinstance(template, (list, tuple)):
+        if not isinstance(tree, (list, tuple)) or len(tree) != len(template):
+            raise InputError(f"the seed of {path} has to be a {type(template).__name__} of {len(template)}, it is {_shown(tree)}{here()}")
+        parts = [(one, other, f"{path}[{place}]") for place, (one, other) in enumerate(zip(template, tree, strict=True))]
+    else:
+        return [tree], [path]
+    found = [leaves_like(*part) for part in parts]
+    return [leaf for leaves, _ in found for leaf in leaves], [label for _, labels in found for label in labels]
+
+
+def _shown(tree: Any) -> str:
+    if isinstance(tree, dict):
+        return f"a dict of {', '.join(map(str, tree)) or 'nothing'}"
+    return f"a {type(tree).__name__}" + (f" of {len(tree)}" if isinstance(tree, (list, tuple)) else "")

@@ -91,7 +91,9 @@ def literal(value: Any) -> str:
         dtype = "" if value.dtype in (np.float64, np.bool_) else f", np.{value.dtype.name}"
         if value.size and value.dtype.kind == "f" and not np.any(value) and not np.any(np.signbit(value)):
             return f"np.zeros({value.shape}{dtype})"
-        if value.size > 1 and value.dtype.kind == "f" and np.all(value == value.flat[0]):
+        # `==` alone would take -0.0 for 0.0.
+        uniform = value.size > 1 and np.all(value == value.flat[0]) and np.all(np.signbit(value) == np.signbit(value.flat[0]))
+        if value.dtype.kind == "f" and uniform:
             return f"np.full({value.shape}, {literal(value.flat[0].item())}{dtype})"
         if value.size == 0:
             return f"np.zeros({value.shape}, np.{value.dtype.name})"

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from compgraph.errors import InputError, ShapeError
-from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, bind, constant, placeholder
-from compgraph.modes import mode_with
+from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, bind, check_finite, constant, placeholder
+from compgraph.modes import current_mode, mode_with
+from compgraph.operands import input_value
+from compgraph.origins import here
 from compgraph.primitives.arithmetic import cast
 from compgraph.primitives.kinds import zeros_like
 
@@ -26,10 +28,13 @@ def product(left: Any, right: Any) -> Any:
     >>> product(1, 2.5), product(2.5, -1), product(2.0, 3.0)
     (2.5, -2.5, 6.0)
     """
-    if left.__class__ is int and left in (1, -1):
-        return right if left == 1 else -right
-    if right.__class__ is int and right in (1, -1):
-        return left if right == 1 else -left
+    if left.__class__ is int:
+        left, right = right, left
+    if right.__class__ is int:
+        if right == 1:
+            return left
+        if right == -1:
+            return -left
     return left * right
 
 
@@ -73,6 +78,7 @@ def sweep(nodes: Iterable[Node], tangents: Tangents, primal: Callable[[Node], An
 
     `primal` gives the rules what they work on: the value of a node, to compute, or the node itself, to build graph.
     """
+    check = current_mode().anomaly
     for node in nodes:
         primitive = node.primitive
         if primitive is None or node in tangents:
@@ -84,6 +90,8 @@ def sweep(nodes: Iterable[Node], tangents: Tangents, primal: Callable[[Node], An
         y_dot = push(primitive, primal(node), xs, x_dots, node.params)
         if y_dot is not None:
             tangents[node] = y_dot
+            if check:
+                check_finite(y_dot, primitive, node.args, xs, node.origin, f"the tangent through {primitive.name}")
             if record is not None:
                 record(node, y_dot)
     return tangents
@@ -108,7 +116,7 @@ def build(nodes: Iterable[Node], tangents: Tangents) -> Tangents:
 def chosen(nodes: Sequence[Node], names: dict[Node, str], which: Any, what: str) -> list[Node]:
     """The inputs or outputs that a caller means by a name, a number, a node, or a sequence of these; None is all."""
     if which is None:
-        return list(nodes)
+        return list(dict.fromkeys(nodes))
     if not isinstance(which, (list, tuple)):
         which = [which]
     found = []
@@ -119,19 +127,27 @@ def chosen(nodes: Sequence[Node], names: dict[Node, str], which: Any, what: str)
         ]  # fmt: skip
         if not matches:
             known = ", ".join(names[node] for node in nodes)
-            raise InputError(f"no {what} {one!r}; there {'is' if len(nodes) == 1 else 'are'} {known}")
+            raise InputError(f"no {what} {one!r}; there {'is' if len(nodes) == 1 else 'are'} {known}{here()}")
         found.append(matches[0])
-    return found
+    return list(dict.fromkeys(found))
+
+
+def chosen_inputs(graph: Graph, wrt: Any) -> list[Node]:
+    """The inputs to differentiate with respect to: those named, or all that hold floating-point numbers."""
+    inputs = chosen(graph.inputs, graph.names, wrt, "input")
+    if wrt is None:
+        return [node for node in inputs if node.dtype.kind == "f"]
+    for node in inputs:
+        if node.dtype.kind != "f":
+            raise InputError(f"{graph.names[node]} is of dtype {node.dtype}: only floating-point inputs have derivatives{here()}")
+    return inputs
 
 
 def seeded(seed: Any, node: Node, name: str) -> Any:
-    """A seed of the node's shape and dtype."""
-    if isinstance(seed, Node):
-        value: Any = seed
-    else:
-        value = np.asarray(seed, dtype=node.dtype)[()]
+    """A seed of the node's shape and dtype, and never the caller's own memory."""
+    value = seed if isinstance(seed, Node) else input_value(seed, f"the seed of {name}").astype(node.dtype)
     if value.shape != node.shape:
-        raise ShapeError(f"the seed of {name} has shape {value.shape}, {name} has {node.shape}")
+        raise ShapeError(f"the seed of {name} has shape {value.shape}, {name} has {node.shape}{here()}")
     return value
 
 
@@ -150,15 +166,12 @@ def forward(graph: Graph, wrt: Any = None) -> Graph:
     `wrt` chooses inputs, by name, number or node; the others get no tangent. All outputs of a joint graph are
     pushed in the one sweep. The result is a graph again: draw it, step it, differentiate it.
     """
-    inputs = chosen(graph.inputs, graph.names, wrt, "input")
-    for node in inputs:
-        if node.dtype.kind != "f":
-            raise InputError(f"{graph.names[node]} is of dtype {node.dtype}: only floating-point inputs have tangents")
+    inputs = chosen_inputs(graph, wrt)
     tangents: Tangents = {node: placeholder(node.shape, node.dtype, origin=node.origin) for node in inputs}
     seeds = [tangents[node] for node in inputs]
     active = active_nodes(graph.nodes, inputs)
     build([node for node in graph.nodes if node in active], tangents)
-    outputs = [tangents[node] if node in tangents else constant(np.zeros(node.shape, node.dtype)) for node in graph.outputs]
+    outputs = [tangents[node] if node in tangents else constant(zeros_like(node)) for node in graph.outputs]
     roles = dict(graph.roles)
     for node, tangent in tangents.items():
         roles.setdefault(tangent, ("dot", node))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from compgraph.errors import ShapeError
 from compgraph.graph import Node, bind
+from compgraph.origins import here
 from compgraph.primitives.arithmetic import cast
 from compgraph.primitives.kinds import is_node, normalized_axes, shape_of
 
@@ -92,8 +95,13 @@ def static_axes(axis: Any) -> Any:
     if axis is None:
         return None
     if isinstance(axis, (list, tuple)):
-        return tuple(int(one) for one in axis)
-    return int(axis)
+        return tuple(whole(one) for one in axis)
+    return whole(axis)
+
+
+def whole(number: Any) -> int:
+    """`number` as an int, where `int()` would cut 0.5 down to 0; raises TypeError for what is no integer."""
+    return operator.index(number)
 
 
 def reshape(x: Any, shape: Any) -> Any:
@@ -102,7 +110,7 @@ def reshape(x: Any, shape: Any) -> Any:
 
 
 def static_shape(shape: Any) -> tuple[int, ...]:
-    return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(length) for length in shape)
+    return tuple(whole(length) for length in shape) if isinstance(shape, (list, tuple, np.ndarray)) else (whole(shape),)
 
 
 def transpose(x: Any, axes: Any = None) -> Any:
@@ -116,11 +124,11 @@ def broadcast_to(x: Any, shape: Any) -> Any:
 def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Any:
     if axis is None:
         xs, axis = [reshape(x, -1) for x in xs], 0
-    return bind("concatenate", *xs, axis=int(axis))
+    return bind("concatenate", *xs, axis=whole(axis))
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Any:
-    return bind("stack", *xs, axis=int(axis))
+    return bind("stack", *xs, axis=whole(axis))
 
 
 def where(condition: Any, x1: Any, x2: Any) -> Any:
@@ -143,17 +151,24 @@ def dot(a: Any, b: Any) -> Any:
 
 def squeeze(x: Any, axis: Any = None) -> Any:
     shape = shape_of(x)
-    axes = [place for place, length in enumerate(shape) if length == 1] if axis is None else normalized_axes(axis, len(shape))
+    axes = [place for place, length in enumerate(shape) if length == 1] if axis is None else _axes("squeeze", axis, len(shape))
     if any(shape[place] != 1 for place in axes):
-        raise ValueError(f"squeeze: axis {axis} of shape {shape} is not of length 1")
+        raise ShapeError(f"squeeze: axis {axis} of shape {shape} is not of length 1{here()}")
     return reshape(x, tuple(length for place, length in enumerate(shape) if place not in axes))
 
 
 def expand_dims(x: Any, axis: Any) -> Any:
     axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
-    places = normalized_axes(axes, len(shape_of(x)) + len(axes))
+    places = _axes("expand_dims", axes, len(shape_of(x)) + len(axes))
     lengths = iter(shape_of(x))
     return reshape(x, tuple(1 if place in places else next(lengths) for place in range(len(shape_of(x)) + len(axes))))
+
+
+def _axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    try:
+        return normalized_axes(axis, ndim)
+    except ShapeError as error:
+        raise ShapeError(f"{name}: {error}{here()}") from None
 
 
 def astype(x: Any, dtype: Any) -> Any:

@@ -21,7 +21,8 @@ import string
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -33,11 +34,23 @@ from compgraph.errors import (
     GraphError,
     ImmutableNodeError,
     InputError,
+    MissingRuleError,
     ShapeError,
+    ValueRangeError,
     restated,
 )
 from compgraph.operands import PLAIN, as_operand, input_value, short
-from compgraph.origins import Origin, caller, comparison_is_written, describe_origin, is_call_into_math, library_files, source_line
+from compgraph.origins import (
+    Origin,
+    caller,
+    comparison_is_written,
+    describe_origin,
+    here,
+    is_call_into_math,
+    is_stored_in_an_array,
+    library_files,
+    source_line,
+)
 
 Shape = tuple[int, ...]
 Aval = tuple[Shape, np.dtype[Any]]  # what is known of an abstract value
@@ -135,6 +148,9 @@ def register(primitive: Primitive) -> Primitive:
 # it looks the function up when it is called, as operators look up their primitives.
 METHODS: dict[str, Callable[..., Any]] = {}
 
+# NumPy ufunc -> the name of its primitive; filled by `numpy_protocol.py`, which handles all that is not a plain call.
+UFUNCS: dict[np.ufunc, str] = {}
+
 
 def provides(method: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as the body of a method, as in `@provides("Node.backward")`."""
@@ -192,12 +208,12 @@ class Node:
     @property
     def shape(self) -> Shape:
         value = self.value
-        return self._aval[0] if value is None else value.shape  # type: ignore[index,no-any-return]
+        return self._aval[0] if value is None else value.shape  # type: ignore[index]
 
     @property
     def dtype(self) -> np.dtype[Any]:
         value = self.value
-        return self._aval[1] if value is None else value.dtype  # type: ignore[index,no-any-return]
+        return self._aval[1] if value is None else value.dtype  # type: ignore[index]
 
     @property
     def ndim(self) -> int:
@@ -220,10 +236,11 @@ class Node:
         line = source_line(caller()) or source_line(self.origin)
         raise AbstractValueError(
             f"{purpose} needs a number, but {describe(self)} is abstract"
-            + (f": while {traced} is traced only shapes and dtypes are known" if traced else "")
+            + (f": while {traced} is traced only shapes and dtypes are known" if traced else ": the trace that made it is over")
             + f", at {describe_origin(caller()) or 'an unknown line'}"
             + (f": `{line}`" if line else "")
-            + ". Write np.where(condition, a, b) for a branch on a value, or call the function on numbers."
+            + (". Write np.where(condition, a, b) for a branch on a value, or call the function on numbers." if traced
+               else ". Return it from the traced function and call the graph on numbers.")
         )
 
     def item(self) -> Any:
@@ -233,16 +250,19 @@ class Node:
         return self.concrete("tolist()").tolist()
 
     def __float__(self) -> float:
-        value = self.concrete("float()")
+        if is_stored_in_an_array():
+            self.__array__()
         call = is_call_into_math()
         if call:
             raise DtypeError(
                 f"`{call}` at {describe_origin(caller())} would lose the derivative of {describe(self)}: "
                 "the math module takes plain numbers. Use the NumPy function of that name, as in np.exp(x)."
             )
-        return float(value)
+        return float(self.concrete("float()"))
 
     def __int__(self) -> int:
+        if is_stored_in_an_array():
+            self.__array__()
         return int(self.concrete("int()"))
 
     def __bool__(self) -> bool:
@@ -269,7 +289,7 @@ class Node:
 
     def __len__(self) -> int:
         if not self.shape:
-            raise DtypeError(f"len() of {describe(self)}, which has no axes")
+            raise DtypeError(f"len() of {describe(self)}, which has no axes{here()}")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Node]:
@@ -287,28 +307,31 @@ class Node:
 
     # Operators bind by name, so this module needs no primitive of its own.
 
-    def __add__(self, other: Any) -> Node: return bind("add", self, other)
-    def __radd__(self, other: Any) -> Node: return bind("add", other, self)
-    def __sub__(self, other: Any) -> Node: return bind("subtract", self, other)
-    def __rsub__(self, other: Any) -> Node: return bind("subtract", other, self)
-    def __mul__(self, other: Any) -> Node: return bind("multiply", self, other)
-    def __rmul__(self, other: Any) -> Node: return bind("multiply", other, self)
-    def __truediv__(self, other: Any) -> Node: return bind("divide", self, other)
-    def __rtruediv__(self, other: Any) -> Node: return bind("divide", other, self)
-    def __pow__(self, other: Any) -> Node: return bind("power", self, other)
-    def __rpow__(self, other: Any) -> Node: return bind("power", other, self)
-    def __matmul__(self, other: Any) -> Node: return bind("matmul", self, other)
-    def __rmatmul__(self, other: Any) -> Node: return bind("matmul", other, self)
-    def __neg__(self) -> Node: return bind("negative", self)
+    def __add__(self, other: Any) -> Node: return _bind("add", (self, other))
+    def __radd__(self, other: Any) -> Node: return _bind("add", (other, self))
+    def __sub__(self, other: Any) -> Node: return _bind("subtract", (self, other))
+    def __rsub__(self, other: Any) -> Node: return _bind("subtract", (other, self))
+    def __mul__(self, other: Any) -> Node: return _bind("multiply", (self, other))
+    def __rmul__(self, other: Any) -> Node: return _bind("multiply", (other, self))
+    def __truediv__(self, other: Any) -> Node: return _bind("divide", (self, other))
+    def __rtruediv__(self, other: Any) -> Node: return _bind("divide", (other, self))
+    def __pow__(self, other: Any) -> Node: return _bind("power", (self, other))
+    def __rpow__(self, other: Any) -> Node: return _bind("power", (other, self))
+    def __matmul__(self, other: Any) -> Node: return _bind("matmul", (self, other))
+    def __rmatmul__(self, other: Any) -> Node: return _bind("matmul", (other, self))
+    def __neg__(self) -> Node: return _bind("negative", (self,))
     def __pos__(self) -> Node: return self
-    def __abs__(self) -> Node: return bind("abs", self)
-    def __lt__(self, other: Any) -> Node: return bind("less", self, other)
-    def __le__(self, other: Any) -> Node: return bind("less_equal", self, other)
-    def __gt__(self, other: Any) -> Node: return bind("greater", self, other)
-    def __ge__(self, other: Any) -> Node: return bind("greater_equal", self, other)
-    def __invert__(self) -> Node: return bind("logical_not", self)
-    def __and__(self, other: Any) -> Node: return bind("logical_and", self, other)
-    def __or__(self, other: Any) -> Node: return bind("logical_or", self, other)
+    def __abs__(self) -> Node: return _bind("abs", (self,))
+    def __lt__(self, other: Any) -> Node: return _bind("less", (self, other))
+    def __le__(self, other: Any) -> Node: return _bind("less_equal", (self, other))
+    def __gt__(self, other: Any) -> Node: return _bind("greater", (self, other))
+    def __ge__(self, other: Any) -> Node: return _bind("greater_equal", (self, other))
+    def __invert__(self) -> Node: return _bind("logical_not", (self,))
+    def __and__(self, other: Any) -> Node: return _bind("logical_and", (self, other))
+    def __or__(self, other: Any) -> Node: return _bind("logical_or", (self, other))
+
+    def __xor__(self, other: Any) -> NoReturn:
+        raise MissingRuleError(f"{describe(self)} ^ {operand_text(other)}: ^ is Python's exclusive or. Write x ** 2 for a power{here()}")
 
     # `a == b` in a program is NumPy's question, entry by entry. `a in nodes` and `nodes.index(a)` ask about the
     # node, and Python asks that through the same method.
@@ -316,34 +339,25 @@ class Node:
     def __eq__(self, other: Any) -> Any:
         if isinstance(other, Node) and not comparison_is_written():
             return self is other
-        return bind("equal", self, other) if is_operand(other) else NotImplemented
+        return _bind("equal", (self, other)) if is_operand(other) else NotImplemented
 
     def __ne__(self, other: Any) -> Any:
-        return bind("not_equal", self, other) if is_operand(other) else NotImplemented
+        return _bind("not_equal", (self, other)) if is_operand(other) else NotImplemented
 
-    # NumPy's methods are NumPy's functions, which reach their primitive through `numpy_protocol.py`.
+    # NumPy's functions reach their primitive through `numpy_protocol.py`. NumPy's methods, such as `sum`, are its functions
+    # by another name; that module sets them on this class.
 
-    def __getitem__(self, index: Any) -> Node: return METHODS["Node.__getitem__"](self, index)  # type: ignore[no-any-return]
-    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any: return METHODS["Node.__array_ufunc__"](*args, **kwargs)
+    def __getitem__(self, index: Any) -> Node: return METHODS["Node.__getitem__"](self, index)
     def __array_function__(self, *args: Any) -> Any: return METHODS["Node.__array_function__"](*args)
-    def astype(self, dtype: Any) -> Node: return METHODS["Node.astype"](self, dtype)  # type: ignore[no-any-return]
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Node: return np.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload,no-any-return]
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Node: return np.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload,no-any-return]
-    def max(self, axis: Any = None, keepdims: bool = False) -> Node: return np.max(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload,no-any-return]
-    def min(self, axis: Any = None, keepdims: bool = False) -> Node: return np.min(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload,no-any-return]
-    def dot(self, other: Any) -> Node: return np.dot(self, other)  # type: ignore[no-any-return,arg-type]
-    def ravel(self) -> Node: return np.reshape(self, -1)  # type: ignore[call-overload,no-any-return]
-    def flatten(self) -> Node: return np.reshape(self, -1)  # type: ignore[call-overload,no-any-return]
 
-    def reshape(self, *shape: Any) -> Node:
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[call-overload,no-any-return]
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if not kwargs and method == "__call__" and ufunc in UFUNCS:
+            return _bind(UFUNCS[ufunc], inputs)
+        return METHODS["Node.__array_ufunc__"](ufunc, method, *inputs, **kwargs)
 
-    def transpose(self, *axes: Any) -> Node:
-        return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)  # type: ignore[call-overload,no-any-return]
+    if TYPE_CHECKING:
 
-    @property
-    def T(self) -> Node:
-        return self.transpose()
+        def __getattr__(self, name: str) -> Any: ...
 
     def backward(self, seed: Any = None, *, retain_all: bool = False) -> None:
         """Pull adjoints back from this node and add them to the `grad` of every input it depends on.
@@ -396,10 +410,10 @@ def variable(value: Any, name: str | None = None) -> Node:
     respect to an integer means nothing. Complex numbers, text and objects raise `DtypeError`.
     """
     if isinstance(value, Node):
-        raise InputError(f"{describe(value)} is a node already")
+        raise InputError(f"{describe(value)} is a node already{here()}")
     if isinstance(value, (list, tuple)) and any(isinstance(part, Node) for part in value):
-        raise InputError("a list of nodes is not a number; write np.stack([a, b]) to join them")
-    return Node(None, (), {}, input_value(value), caller(), modes.mode.get().scope, name=name)
+        raise InputError(f"a list of nodes is not a number; write np.stack([a, b]) to join them{here()}")
+    return Node(None, (), {}, input_value(value, name or ""), caller(), modes.mode.get().scope, name=name)
 
 
 def placeholder(shape: Shape, dtype: Any, name: str | None = None, origin: Origin = None) -> Node:
@@ -408,8 +422,8 @@ def placeholder(shape: Shape, dtype: Any, name: str | None = None, origin: Origi
 
 
 def constant(value: Any, name: str | None = None) -> Node:
-    """A node that holds a value and depends on nothing."""
-    held = value if isinstance(value, (np.ndarray, np.generic)) else np.asarray(as_operand(value))[()]
+    """A node that holds a copy of a value and depends on nothing."""
+    held = np.array(as_operand(value))[()]
     return Node(PRIMITIVES["constant"], (), {"value": held}, held, caller(), modes.mode.get().scope, name=name)
 
 
@@ -424,6 +438,18 @@ def bind(primitive: str | Primitive, /, *args: Any, **params: Any) -> Any:
     np.float64(3.0)
     >>> bind("add", cg.variable(1.0), 2.0)
     Node(add, 3.)
+    """
+    return _bind(primitive, args, params) if params else _bind(primitive, args)
+
+
+# The params of every node that has none: a dict each would be a quarter of what the garbage collector has to look at.
+NO_PARAMS: dict[str, Any] = {}
+
+
+def _bind(primitive: str | Primitive, args: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Any:
+    """`bind`, without the packing of its arguments: every operation passes through here, so its cost counts.
+
+    Called by `bind` and the operators of `Node`, and by nothing else, so the user's frame is at least two up.
     """
     if primitive.__class__ is str:
         primitive = PRIMITIVES[primitive]
@@ -449,16 +475,18 @@ def bind(primitive: str | Primitive, /, *args: Any, **params: Any) -> Any:
     if mode is not modes.DEFAULT or abstract:
         return _bind_in_mode(mode, primitive, args, values, params, abstract)  # type: ignore[arg-type]
     try:
-        value = primitive.evaluate(*values, **params)  # type: ignore[union-attr]
+        value = primitive.evaluate(*values, **params) if params else primitive.evaluate(*values)  # type: ignore[union-attr]
     except Exception as error:
         raise failure(primitive, args, params, error) from error  # type: ignore[arg-type]
-    frame = sys._getframe(1)
+    frame = sys._getframe(2)  # the frame between would have to be made into an object to be looked at
     while library_files[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return Node(primitive, args, params, value, (frame.f_code, frame.f_lasti))  # type: ignore[arg-type]
 
 
-def _bind_in_mode(mode: modes.Mode, primitive: Primitive, args: tuple[Any, ...], values: list[Any], params: dict[str, Any], abstract: bool) -> Node:
+def _bind_in_mode(
+    mode: modes.Mode, primitive: Primitive, args: tuple[Any, ...], values: list[Any], params: dict[str, Any], abstract: bool
+) -> Node:
     """`bind` where something is out of the ordinary: an abstract argument, or a mode that is not the default."""
     origin = mode.origin or caller()
     try:
@@ -470,9 +498,9 @@ def _bind_in_mode(mode: modes.Mode, primitive: Primitive, args: tuple[Any, ...],
         if value is not None:
             return Node(PRIMITIVES["constant"], (), {"value": value}, value, origin, mode.scope)
         if primitive.name != "stop_gradient":
-            return bind("stop_gradient", Node(primitive, args, params, value, origin, mode.scope, aval))  # type: ignore[no-any-return]
-    if mode.anomaly and value is not None and not np.all(np.isfinite(value)):
-        raise anomaly(primitive, args, value, origin)
+            return bind("stop_gradient", Node(primitive, args, params, value, origin, mode.scope, aval))
+    if mode.anomaly and value is not None:
+        check_finite(value, primitive, args, values, origin)
     if mode.constants is not None:
         args = tuple(_kept(arg, mode.constants) for arg in args)
     return Node(primitive, args, params, value, origin, mode.scope, aval)
@@ -482,7 +510,7 @@ def _kept(arg: Any, constants: dict[int, tuple[Any, Any]]) -> Any:
     """A traced graph owns its constants: what the caller does to an array later must not change the graph."""
     if not isinstance(arg, np.ndarray):
         return arg
-    if id(arg) not in constants:
+    if id(arg) not in constants or not np.array_equal(constants[id(arg)][1], arg):
         constants[id(arg)] = (arg, arg.copy())  # the original is held too, so that its id stays its own
     return constants[id(arg)][1]
 
@@ -492,8 +520,8 @@ def _checked_operand(primitive: Any, arg: Any) -> Any:
         return arg
     try:
         return as_operand(arg)
-    except DtypeError as error:
-        raise DtypeError(f"{primitive.name}: {error} ({describe_origin(caller())})") from None
+    except (DtypeError, ShapeError, ValueRangeError) as error:
+        raise type(error)(f"{primitive.name}: {error}{here()}") from None
 
 
 # ---------------------------------------------------------------------------------- errors in words
@@ -540,15 +568,18 @@ def failure(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any],
     return restated(error, message)
 
 
-def anomaly(primitive: Primitive, args: tuple[Any, ...], value: Any, origin: Origin, what: str = "") -> AnomalyError:
+def check_finite(value: Any, primitive: Primitive, args: Sequence[Any], xs: Sequence[Any], origin: Origin, what: str = "") -> None:
+    """Raise `AnomalyError` if a `value` that came from `args`, whose values are `xs`, is NaN or infinite."""
+    if isinstance(value, Node) or np.all(np.isfinite(value)):
+        return
     bad = np.asarray(value)[~np.isfinite(value)].ravel()[0]
     held = ", ".join(
         f"{(arg.name or 'an argument') if isinstance(arg, Node) else 'a constant'} = "
-        + np.array2string(np.asarray(arg.value if isinstance(arg, Node) else arg), threshold=6, edgeitems=2)
-        for arg in args
+        + np.array2string(np.asarray(x), threshold=6, edgeitems=2)
+        for arg, x in zip(args, xs, strict=True)
     )
     line = source_line(origin)
-    return AnomalyError(
+    raise AnomalyError(
         f"{what or primitive.name} made {bad} from {held}, at {line_name(args)} ({describe_origin(origin) or 'unknown line'})"
         + (f": `{line}`" if line else "")
     )
@@ -563,17 +594,17 @@ def ancestors(outputs: Iterable[Node], *, since: int = 0) -> list[Node]:
     Nodes older than id `since` are not entered: they belong to what was there before.
     """
     seen = {node for node in outputs if node.id >= since}
-    stack = list(seen)
-    while stack:
-        for arg in stack.pop().args:
+    found = list(seen)
+    for node in found:  # which grows on the way, nearly in reverse order: the sort has little left to do
+        for arg in node.args:
             if isinstance(arg, Node) and arg not in seen and arg.id >= since:
                 seen.add(arg)
-                stack.append(arg)
-    return sorted(seen, key=_id_of)
+                found.append(arg)
+    found.sort(key=_id_of)
+    return found
 
 
-def _id_of(node: Node) -> int:
-    return node.id
+_id_of = attrgetter("id")
 
 
 def active_nodes(nodes: Iterable[Node], wrt: Iterable[Node]) -> set[Node]:
@@ -678,13 +709,17 @@ class Graph:
     def run(self, values: Sequence[Any]) -> list[Any]:
         """Every output for one value an input, without checks: arrays are computed, nodes are recorded."""
         environment = dict(zip(self.inputs, values, strict=True))
+        check = modes.mode.get().anomaly
         for node in self.nodes:
             if node not in environment:
                 environment[node] = apply(node, environment)
+                if check and node.primitive is not None:
+                    xs = [environment[arg] if isinstance(arg, Node) else arg for arg in node.args]
+                    check_finite(environment[node], node.primitive, node.args, xs, node.origin)
         return [environment[node] for node in self.outputs]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        results = self.run(self.arguments(args, kwargs))
+        results = owned(self.run(self.arguments(args, kwargs)), [node.value for node in self.outputs])
         if self.pack is not None:
             return self.pack(results)
         return results[0] if len(results) == 1 else tuple(results)
@@ -694,17 +729,17 @@ class Graph:
         names = [self.names[node] for node in self.inputs]
         wanted = f"{self.name}({', '.join(names)})"
         if len(args) > len(names):
-            raise InputError(f"{wanted} takes {len(names)} input{'s' * (len(names) != 1)}, {len(args)} given")
+            raise InputError(f"{wanted} takes {len(names)} input{'s' * (len(names) != 1)}, {len(args)} given{here()}")
         given = dict(zip(names, args, strict=False))
         for name, value in kwargs.items():
             if name not in names:
-                raise InputError(f"{wanted} has no input {name!r}; its inputs are {', '.join(names) or 'none'}")
+                raise InputError(f"{wanted} has no input {name!r}; its inputs are {', '.join(names) or 'none'}{here()}")
             if name in given:
-                raise InputError(f"{wanted}: {name} is given twice")
+                raise InputError(f"{wanted}: {name} is given twice{here()}")
             given[name] = value
         missing = [name for name in names if name not in given]
         if missing:
-            raise InputError(f"{wanted}: no value for {', '.join(missing)}")
+            raise InputError(f"{wanted}: no value for {', '.join(missing)}{here()}")
         return [_fitted(given[name], node, name, wanted) for name, node in zip(names, self.inputs, strict=True)]
 
     def __repr__(self) -> str:
@@ -716,7 +751,7 @@ class Graph:
 
     def to_source(self) -> str:
         """The graph as a Python program that runs by itself with NumPy alone; see `emission.py`."""
-        return METHODS["Graph.to_source"](self)  # type: ignore[no-any-return]
+        return METHODS["Graph.to_source"](self)
 
     def to_sympy(self) -> Any:
         """The outputs as SymPy expressions of the inputs' names; see `symbolic.py`."""
@@ -728,15 +763,27 @@ class Graph:
 
     def to_json(self) -> str:
         """The graph as JSON text, which `Graph.from_json` reads back; see `interchange.py`."""
-        return METHODS["Graph.to_json"](self)  # type: ignore[no-any-return]
+        return METHODS["Graph.to_json"](self)
 
     @staticmethod
     def from_json(text: str) -> Graph:
         """The graph that `to_json` wrote. Nothing in the text is executed."""
-        return METHODS["Graph.from_json"](text)  # type: ignore[no-any-return]
+        return METHODS["Graph.from_json"](text)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return METHODS["Graph._repr_mimebundle_"](self)  # type: ignore[no-any-return]
+        return METHODS["Graph._repr_mimebundle_"](self)
+
+
+def owned(results: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
+    """Results that a user may write into: no read-only views, and no memory shared with each other or with `others`."""
+    seen = {id(other) for other in others}
+    kept = []
+    for result in results:
+        if isinstance(result, np.ndarray) and (id(result) in seen or not result.flags.owndata or not result.flags.writeable):
+            result = result.copy()
+        seen.add(id(result))
+        kept.append(result)
+    return kept
 
 
 def graph_of(*outputs: Node, name: str = "f") -> Graph:
@@ -762,8 +809,9 @@ def apply(node: Node, environment: dict[Node, Any]) -> Any:
 def _fitted(value: Any, node: Node, name: str, wanted: str) -> Any:
     """`value` as an input of the traced shape and dtype."""
     if not isinstance(value, Node):
-        value = input_value(value) if node.dtype.kind == "f" else np.asarray(as_operand(value))[()]
+        value = input_value(value, f"{wanted}: {name}") if node.dtype.kind == "f" else np.asarray(as_operand(value))[()]
         value = value.astype(node.dtype) if value.dtype != node.dtype else value
     if value.shape != node.shape:
-        raise ShapeError(f"{wanted}: {name} has shape {value.shape}, the graph was traced with {node.shape}; trace it again for that shape")
+        shapes = f"{name} has shape {value.shape}, the graph was traced with {node.shape}"
+        raise ShapeError(f"{wanted}: {shapes}; trace it again for that shape{here()}")
     return value

@@ -14,16 +14,26 @@ from typing import Any
 import numpy as np
 
 from compgraph import functions
-from compgraph.errors import ImmutableNodeError, MissingRuleError
-from compgraph.graph import PRIMITIVES, Node, bind, describe, provides
+from compgraph.errors import CompgraphError, ImmutableNodeError, MissingRuleError, restated
+from compgraph.graph import PRIMITIVES, UFUNCS, Node, bind, describe, provides
 from compgraph.origins import caller, describe_origin
 from compgraph.primitives.kinds import shape_of
 
 # Ufuncs whose name is not their primitive's.
-_UFUNC_NAMES = {"absolute": "abs", "conjugate": "identity", "positive": "identity", "fabs": "abs", "float_power": "power"}
+_UFUNC_NAMES = {"absolute": "abs", "conjugate": "identity", "positive": "identity", "fabs": "abs"}
+
+for _ufunc in (entry for entry in vars(np).values() if isinstance(entry, np.ufunc)):
+    _name = _UFUNC_NAMES.get(_ufunc.__name__, _ufunc.__name__)
+    if _name in PRIMITIVES:
+        UFUNCS[_ufunc] = _name
 
 # The `reduce` method of these is a reduction of the table.
 _REDUCTIONS = {"add": functions.sum, "maximum": functions.max, "minimum": functions.min}
+
+
+def _number(value: Any) -> Any:
+    return value.concrete("a comparison") if isinstance(value, Node) else value
+
 
 # NumPy function -> ours, with the arguments that it understands. NumPy's other arguments are refused when used.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -51,8 +61,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.full_like: lambda x, fill_value: np.full(x.shape, fill_value, x.dtype),
     np.any: lambda x: np.any(x.concrete("np.any()")),
     np.all: lambda x: np.all(x.concrete("np.all()")),
-    np.array_equal: lambda a1, a2: np.array_equal(getattr(a1, "value", a1), getattr(a2, "value", a2)),
-    np.allclose: lambda a, b, rtol=1e-5, atol=1e-8: np.allclose(getattr(a, "value", a), getattr(b, "value", b), rtol, atol),
+    np.array_equal: lambda a1, a2: np.array_equal(_number(a1), _number(a2)),
+    np.allclose: lambda a, b, rtol=1e-5, atol=1e-8: np.allclose(_number(a), _number(b), rtol, atol),
     np.array_repr: lambda x: repr(x),
     np.array_str: lambda x: str(x),
 }  # fmt: skip
@@ -62,6 +72,7 @@ _RENAMED = {"a": "x", "array": "x", "arrays": "xs", "newshape": "shape", "x": "x
 
 @provides("Node.__array_ufunc__")
 def array_ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """A ufunc's methods, its keyword arguments, and ufuncs without a primitive; plain calls go by `UFUNCS`."""
     name = ufunc.__name__
     if kwargs.get("out") is not None:
         raise ImmutableNodeError(
@@ -73,7 +84,11 @@ def array_ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> An
     if method != "__call__":
         raise MissingRuleError(f"np.{name}.{method} has no derivative rule here ({describe_origin(caller())}). {_advice(name)}")
     primitive = _UFUNC_NAMES.get(name, name)
-    _without_defaults(f"np.{name}", kwargs)
+    kwargs = _without_defaults(f"np.{name}", kwargs)
+    if kwargs:
+        refused = next(iter(kwargs))
+        advice = ". Write node.astype(dtype)" if refused == "dtype" else ""
+        raise MissingRuleError(f"np.{name} on a node does not take {refused}=, at {describe_origin(caller())}{advice}")
     if primitive not in PRIMITIVES:
         raise MissingRuleError(f"np.{name} has no derivative rule here, at {describe_origin(caller())}. {_advice(name)}")
     return bind(primitive, *inputs)
@@ -82,7 +97,7 @@ def array_ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> An
 @provides("Node.__array_function__")
 def array_function(function: Callable[..., Any], types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     implementation = FUNCTIONS.get(function)
-    name = f"np.{function.__name__}"
+    name = f"{function.__module__}.{function.__name__}".replace("numpy.", "np.")
     if implementation is None:
         raise MissingRuleError(f"{name} has no derivative rule here, at {describe_origin(caller())}. {_advice(function.__name__)}")
     kwargs = _without_defaults(name, kwargs)
@@ -95,7 +110,12 @@ def array_function(function: Callable[..., Any], types: Any, args: Any, kwargs: 
         raise MissingRuleError(f"{name} on a node does not take {what}, at {describe_origin(caller())}")
     if dtype is not None:
         args = (functions.astype(args[0], dtype), *args[1:])
-    return implementation(*args, **renamed)
+    try:
+        return implementation(*args, **renamed)
+    except CompgraphError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise restated(error, f"{name}: {error}, at {describe_origin(caller())}") from error
 
 
 _NO_EFFECT: tuple[tuple[str, Any], ...] = (
@@ -118,7 +138,7 @@ def _without_defaults(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _advice(name: str) -> str:
-    known = sorted({*PRIMITIVES, *(function.__name__ for function in FUNCTIONS)})
+    known = sorted(known for known in {*PRIMITIVES, *(function.__name__ for function in FUNCTIONS)} if hasattr(np, known))
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
     return (f"Nearby functions that have one: {', '.join('np.' + other for other in near)}. " if near else "") + (
         "Compose it from others, or add an entry to compgraph/primitives; use node.value where no derivative is wanted."
@@ -135,6 +155,30 @@ def getitem(node: Node, where: Any) -> Any:
         raise
 
 
-@provides("Node.astype")
-def astype(node: Node, dtype: Any) -> Node:
-    return functions.astype(node, dtype)  # type: ignore[no-any-return]
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(node: Node, *args: Any, **kwargs: Any) -> Any:
+        return function(node, *args, **kwargs)
+
+    method.__name__, method.__doc__ = function.__name__, f"`np.{function.__name__}` of the node."
+    return method
+
+
+# The methods of `ndarray` that are functions of NumPy by another name.
+for _function in (np.sum, np.mean, np.max, np.min, np.dot, np.ravel, np.squeeze):
+    setattr(Node, _function.__name__, _method(_function))
+
+
+def _reshape(node: Any, *shape: Any) -> Any:
+    """`node.reshape(2, 3)` or `node.reshape((2, 3))`."""
+    return np.reshape(node, shape[0] if len(shape) == 1 else shape)
+
+
+def _transpose(node: Any, *axes: Any) -> Any:
+    """`node.transpose()`, `node.transpose(1, 0)` or `node.transpose((1, 0))`."""
+    return np.transpose(node, (axes[0] if len(axes) == 1 else axes) or None)
+
+
+for _name, _value in {
+    "reshape": _reshape, "transpose": _transpose, "T": property(_transpose), "flatten": _method(np.ravel), "astype": functions.astype,
+}.items():  # fmt: skip
+    setattr(Node, _name, _value)

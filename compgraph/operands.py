@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from compgraph.errors import DtypeError, ShapeError, ValueRangeError
+from compgraph.origins import here
 
 # The classes that `bind` lets pass without a second look.
 PLAIN = frozenset({float, int, bool, np.bool_, *(np.dtype(code).type for code in "efdgbhilqBHILQ")})
@@ -26,7 +27,8 @@ def short(value: Any) -> str:
 def as_operand(value: Any) -> Any:
     """A constant that arithmetic can use: a Python number as it is, all else as a NumPy array.
 
-    Python numbers stay weak, so float32 stays float32 next to them (NumPy 2, NEP 50).
+    Python numbers stay weak, so float32 stays float32 next to them (NumPy 2, NEP 50). Raises `DtypeError` for what
+    is no real number, `ShapeError` for ragged lists and `ValueRangeError` for integers beyond every dtype.
     """
     if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
         return value
@@ -34,10 +36,18 @@ def as_operand(value: Any) -> Any:
         pass
     elif hasattr(value, "__array_namespace__") and not isinstance(value, (np.ndarray, np.generic)):
         return value  # another library's array, which brings its own arithmetic
+    elif isinstance(value, np.ndarray) and type(value).__mul__ is not np.ndarray.__mul__:
+        # A masked array or a matrix: its mask, or its own meaning of *, would be dropped in silence.
+        raise DtypeError(f"{type(value).__name__} has arithmetic of its own: pass a plain array, as np.asarray makes.")
     else:
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise ShapeError(f"{value!r:.60} is not a rectangular array: {error}") from error
         if array.dtype.kind in "fiub":
             return array if array.ndim else array[()]
+        if array.dtype.kind == "O" and array.size and all(isinstance(entry, int) for entry in array.flat):
+            raise ValueRangeError(f"{short(max(array.flat, key=abs))} does not fit into an array of int64; write it as a float")
         value = array
     kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"{type(value).__name__} {value!r:.40}"
     if isinstance(value, complex) or getattr(value, "dtype", np.dtype(float)).kind == "c":
@@ -45,23 +55,34 @@ def as_operand(value: Any) -> Any:
     raise DtypeError(f"{kind} is not numeric: nodes hold real numbers and arrays of them.")
 
 
-def input_value(value: Any) -> Any:
+def input_value(value: Any, what: str = "") -> Any:
     """A value to differentiate with respect to: floating point, and never the caller's own memory.
 
     >>> input_value(3), input_value([1, 2]).dtype
     (np.float64(3.0), dtype('float64'))
+
+    `what` names the value in the errors, which are those of `as_operand` and `ValueRangeError` for an integer that
+    float64 cannot hold exactly.
     """
     try:
-        constant = as_operand(value)
-        if isinstance(constant, (bool, int, float)):
-            return np.float64(constant)
-    except OverflowError as error:
-        raise ValueRangeError(f"{short(value)} does not fit into float64") from error
-    except ValueError as error:
-        raise ShapeError(f"{value!r:.60} is not a rectangular array: {error}") from error
+        return _floating(as_operand(value))
+    except (DtypeError, ShapeError, ValueRangeError) as error:
+        raise type(error)(f"{what + ': ' if what else ''}{error}{here()}") from error
+
+
+def _floating(constant: Any) -> Any:
+    if isinstance(constant, (bool, int, float)):
+        try:
+            number = np.float64(constant)
+        except OverflowError as error:
+            raise ValueRangeError(f"{short(constant)} does not fit into float64") from error
+        if isinstance(constant, int) and int(number) != constant:
+            raise ValueRangeError(f"{short(constant)} does not fit into float64 exactly: integers do up to 2**53")
+        return number
     if constant.dtype.kind == "f":
         return constant.copy() if isinstance(constant, np.ndarray) else constant
     converted = constant.astype(np.float64)
-    if constant.dtype.kind != "b" and np.any(converted.astype(object) != constant.astype(object)):
+    large = np.abs(converted) >= 2.0**53
+    if np.any(large) and np.any(converted[large].astype(object) != constant[large].astype(object)):
         raise ValueRangeError(f"an integer above 2**53 in {constant!r:.60} does not fit into float64 exactly")
     return converted

@@ -44,6 +44,21 @@ def caller() -> Origin:
     return None if frame is None else (frame.f_code, frame.f_lasti)
 
 
+def here() -> str:
+    """` (train.py:12)`, the user's line, for the end of a message; empty where there is none."""
+    place = describe_origin(caller())
+    return f" ({place})" if place else ""
+
+
+def stack_level() -> int:
+    """The `stacklevel` with which a warning raised by the caller points at the user's line."""
+    level = 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and library_files[frame.f_code.co_filename]:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def position(origin: Origin) -> tuple[str, int, int, int, int] | None:
     """(file, first line, last line, first column, last column), columns counted in UTF-8 bytes."""
     if origin is None or isinstance(origin, str):
@@ -94,15 +109,34 @@ def comparison_is_written() -> bool:
 _COMPARE = dis.opmap["COMPARE_OP"]
 
 
-def is_call_into_math() -> str:
-    """The text of the call if the user's current instruction hands its argument to the `math` module, else ''.
+# `math.exp(node)`, `array[0] = node`, `array.fill(node)` and `float(node)` all arrive as `node.__float__()`. The last
+# is how people print a loss, the others would drop the derivative in silence, so they are told apart by the
+# instruction that the user's code is at.
 
-    `math.exp(node)` and `float(node)` both arrive as `node.__float__()`. The first would drop the derivative
-    in silence, the second is how people print a loss, so they are told apart by the calling instruction.
-    """
+
+def _user_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and library_files[frame.f_code.co_filename]:
         frame = frame.f_back
+    return frame
+
+
+def is_stored_in_an_array() -> bool:
+    """Whether the user's current instruction is `array[...] = value` or `array.fill(value)`."""
+    frame = _user_frame()
+    if frame is None:
+        return False
+    if frame.f_code.co_code[frame.f_lasti] == _STORE:
+        return True
+    return "fill" in frame.f_code.co_names and ".fill(" in source_segment((frame.f_code, frame.f_lasti))
+
+
+_STORE = dis.opmap["STORE_SUBSCR"]
+
+
+def is_call_into_math() -> str:
+    """The text of the call if the user's current instruction hands its argument to the `math` module, else ''."""
+    frame = _user_frame()
     if frame is None:
         return ""
 

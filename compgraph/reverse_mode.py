@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from compgraph.errors import InputError, ShapeError, ZeroGradientWarning
-from compgraph.forward_mode import chosen, itself, product, seeded
-from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, anomaly, constant, describe, placeholder, provides
+from compgraph.forward_mode import chosen, chosen_inputs, itself, product, seeded
+from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, check_finite, constant, describe, owned, placeholder, provides
 from compgraph.modes import current_mode, mode_with
-from compgraph.origins import caller, describe_origin
+from compgraph.origins import caller, describe_origin, here, stack_level
 from compgraph.primitives.arithmetic import cast
+from compgraph.primitives.kinds import zeros_like
 
 Adjoints = dict[Node, Any]
 Record = Callable[[Node, int, Node, Any, Any], None]  # child, which argument, argument, local partial, term
@@ -87,17 +88,23 @@ def sweep(
     value of a node or the node itself; with `keep` the adjoints of all nodes are returned.
     """
     check = current_mode().anomaly
+    adjoint_of = adjoints.get
+    # The loops are written out: on numbers a comprehension, `enumerate` or a needless call costs as much as the arithmetic.
     for node in reversed(nodes):
         primitive = node.primitive
-        y_bar = adjoints.get(node)
+        y_bar = adjoint_of(node)
         if primitive is None or y_bar is None:
             continue
         args = node.args
         partials = primitive.partials
         y = primal(node)
-        xs = [primal(arg) if isinstance(arg, Node) else arg for arg in args]
+        xs = []
+        for arg in args:
+            xs.append(primal(arg) if isinstance(arg, Node) else arg)
         used = False
-        for index, arg in enumerate(args):
+        index = -1
+        for arg in args:
+            index += 1
             if not isinstance(arg, Node) or arg not in active:
                 continue
             x = xs[index]
@@ -106,19 +113,24 @@ def sweep(
                 rule = partials[index]
                 if rule is None:
                     continue
-                partial = rule(y, *xs)
-                term = product(y_bar, partial)
+                if len(xs) == 1:  # spelled out, a call costs half of one with a star
+                    partial = rule(y, x)
+                elif len(xs) == 2:
+                    partial = rule(y, xs[0], xs[1])
+                else:
+                    partial = rule(y, *xs)
+                term = product(y_bar, partial) if partial.__class__ is int else y_bar * partial
             else:
                 term = transposed(primitive, index, y_bar, y, xs, node.params)
                 if term is None:
                     continue
             if term.__class__ is not _float64 or x.__class__ is not _float64:  # numbers always fit
                 term = unbroadcast(term, x)
-            before = adjoints.get(arg)
+            before = adjoint_of(arg)
             adjoints[arg] = term if before is None else before + term
             used = True
-            if check and not isinstance(term, Node) and not np.all(np.isfinite(term)):
-                raise anomaly(primitive, args, term, node.origin, f"the adjoint through {primitive.name}")
+            if check:
+                check_finite(term, primitive, args, xs, node.origin, f"the adjoint through {primitive.name}")
             if record is not None:
                 record(node, index, arg, partial, term)
         if used and not keep:
@@ -150,8 +162,8 @@ def reverse(graph: Graph, of: Any = None, wrt: Any = None) -> Graph:
     `of` chooses outputs and `wrt` inputs, by name, number or node. All chosen outputs of a joint graph are pulled
     in the one sweep, each by its own seed. The result is a graph again.
     """
-    outputs = list(dict.fromkeys(chosen(graph.outputs, graph.names, of, "output")))
-    inputs = [node for node in chosen(graph.inputs, graph.names, wrt, "input") if wrt is not None or node.dtype.kind == "f"]
+    outputs = chosen(graph.outputs, graph.names, of, "output")
+    inputs = chosen_inputs(graph, wrt)
     adjoints: Adjoints = {node: placeholder(node.shape, node.dtype, origin=node.origin) for node in outputs}
     seeds = list(adjoints.values())
     roles = dict(graph.roles)
@@ -161,7 +173,7 @@ def reverse(graph: Graph, of: Any = None, wrt: Any = None) -> Graph:
     for node in reversed(graph.nodes):
         if node in adjoints:
             roles.setdefault(adjoints[node], ("bar", node))
-    bars = [adjoints[node] if node in adjoints else constant(np.zeros(node.shape, node.dtype)) for node in inputs]
+    bars = [adjoints[node] if node in adjoints else constant(zeros_like(node)) for node in inputs]
     return Graph((*graph.inputs, *seeds), (*graph.outputs, *bars), name=f"{graph.name}_reverse", roles=roles)
 
 
@@ -180,18 +192,6 @@ def adjoints_of(outputs: Sequence[Node], inputs: Sequence[Node], seeds: Sequence
     return [adjoints.get(node) for node in inputs]
 
 
-def owned(results: Sequence[Any], seeds: Sequence[Any] = ()) -> list[Any]:
-    """Results that a user may write into: no read-only views, and no memory shared with each other or a seed."""
-    seen = {id(seed) for seed in seeds}
-    kept = []
-    for result in results:
-        if isinstance(result, np.ndarray) and (id(result) in seen or not result.flags.owndata or not result.flags.writeable):
-            result = result.copy()
-        seen.add(id(result))
-        kept.append(result)
-    return kept
-
-
 @provides("Node.backward")
 def backward(node: Node, seed: Any = None, *, retain_all: bool = False) -> None:
     node.concrete("backward()")
@@ -202,17 +202,21 @@ def backward(node: Node, seed: Any = None, *, retain_all: bool = False) -> None:
                 "adjoint of a number is 1, that of an array is yours to choose. Reduce it first, as in np.sum(y).backward(), "
                 "or write y.backward(np.ones(y.shape))."
             )
-        seed = np.ones((), node.dtype)[()]
-    if isinstance(seed, Node):
-        raise InputError("backward() takes numbers as its seed; for derivatives of derivatives write cg.grad(cg.grad(f))")
+        seed = node.dtype.type(1)
+    elif isinstance(seed, Node):
+        raise InputError(f"backward() takes numbers as its seed; for derivatives of derivatives write cg.grad(cg.grad(f)){here()}")
+    else:
+        seed = seeded(seed, node, describe(node))
     nodes = ancestors([node])
-    leaves = [leaf for leaf in nodes if leaf.primitive is None]
-    if not leaves:
-        warnings.warn(f"backward() from {describe(node)}, which depends on no variable: nothing gets a gradient", ZeroGradientWarning, stacklevel=3)
-        return
-    active = active_nodes(nodes, leaves)
     kept = nodes if retain_all else [one for one in nodes if one.primitive is None or one.retains_grad]
-    seed = seeded(seed, node, node.name or "the node")
+    leaves = [leaf for leaf in kept if leaf.primitive is None]
+    active = active_nodes(nodes, leaves)
+    if node not in active:
+        warnings.warn(
+            f"backward() from {describe(node)}, through which no derivative reaches a variable: nothing gets a gradient",
+            ZeroGradientWarning, stacklevel=stack_level(),
+        )  # fmt: skip
+        return
     adjoints = sweep(nodes, {node: seed}, active, value_of, keep=len(kept) > len(leaves))
     reached = [one for one in kept if one in adjoints]
     for one, adjoint in zip(reached, owned([adjoints[one] for one in reached], [seed]), strict=True):

@@ -14,7 +14,7 @@ from compgraph.errors import DtypeError, InputError, ZeroGradientWarning
 from compgraph.graph import Graph, Node, constant, is_operand, placeholder
 from compgraph.modes import current_mode, mode_with
 from compgraph.operands import as_operand, input_value
-from compgraph.origins import caller
+from compgraph.origins import caller, here, stack_level
 from compgraph.programs import is_name
 
 
@@ -40,6 +40,8 @@ def trace(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Graph:
     Variables that the function closes over keep their identity and are read again whenever the graph runs; arrays
     are copied. Raises `AbstractValueError` where the function branches on a value.
     """
+    if not callable(function):
+        raise InputError(f"trace takes a function and its arguments, as in cg.trace(f, 1.0), not {type(function).__name__}{here()}")
     name = getattr(function, "__name__", type(function).__name__)
     name = name if is_name(name) else "f"
     leaves, paths, rebuilds = _named_arguments(function, args, kwargs)
@@ -56,19 +58,18 @@ def _placeholder_like(leaf: Any, path: str) -> Node:
         return placeholder(leaf.shape, leaf.dtype, path, caller())
     if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iub":
         return placeholder(leaf.shape, leaf.dtype, path, caller())
-    try:
-        value = input_value(leaf)
-    except DtypeError as error:
-        raise DtypeError(f"{path}: {error}") from None
+    value = input_value(leaf, path)
     return placeholder(value.shape, value.dtype, path, caller())
 
 
-def _named_arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], list[str], Callable[[list[Any]], Any]]:
+def _named_arguments(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[list[Any], list[str], Callable[[list[Any]], Any]]:
     """The leaves of all arguments, each called after the parameter it belongs to."""
     try:
         bound = inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        raise InputError(f"{getattr(function, '__name__', 'the function')}: {error}") from None
+        raise InputError(f"{getattr(function, '__name__', 'the function')}: {error}{here()}") from None
     except ValueError:  # a built-in without a signature
         named: list[tuple[str, Any]] = [(f"x{place}", arg) for place, arg in enumerate(args, 1)]
     else:
@@ -107,8 +108,10 @@ def output_nodes(result: Any, name: str) -> tuple[list[Node], Rebuild]:
         place = f"{name}() returned {path + ' = ' if path else ''}{type(leaf).__name__}"
         if not is_operand(leaf):
             raise DtypeError(f"{place}, which is not a number or an array. Return the node itself, or a dict, list or tuple of nodes.")
-        warnings.warn(f"{place} that is not made of its inputs: its derivatives are zero", ZeroGradientWarning, stacklevel=4)
-        outputs.append(constant(np.asarray(as_operand(leaf), dtype=None)[()]))
+        value = as_operand(leaf)
+        value = value if hasattr(value, "dtype") else input_value(value, place)
+        warnings.warn(f"{place} that is not made of its inputs: its derivatives are zero", ZeroGradientWarning, stacklevel=stack_level())
+        outputs.append(constant(value))
     if not outputs:
         raise InputError(f"{name}() returned nothing to differentiate")
     return outputs, rebuild

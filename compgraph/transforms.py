@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from compgraph.containers import Rebuild, flatten
-from compgraph.errors import InputError, ShapeError, ZeroGradientWarning
+from compgraph.containers import Rebuild, flatten, leaves_like
+from compgraph.errors import GraphError, InputError, ShapeError, ZeroGradientWarning
 from compgraph.forward_mode import seeded, tangents_of
-from compgraph.graph import PRIMITIVES, Node, active_nodes, ancestors, bind, describe, variable
+from compgraph.graph import PRIMITIVES, Node, active_nodes, ancestors, bind, describe, owned, variable
+from compgraph.modes import current_mode
+from compgraph.origins import describe_origin, here, stack_level
 from compgraph.primitives.kinds import zeros_like
-from compgraph.reverse_mode import adjoints_of, owned
+from compgraph.reverse_mode import adjoints_of
 from compgraph.tracing import output_nodes
 
 Argnums = int | Sequence[int]
@@ -31,33 +33,50 @@ class _Recording:
     also depends on nodes from outside, of which the derivatives are then functions too.
     """
 
-    def __init__(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums) -> None:
+    def __init__(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums) -> None:
         self.name = getattr(function, "__name__", "the function")
+        if not callable(function):
+            shown = describe(function) if isinstance(function, Node) else f"{function!r:.40}"
+            raise InputError(f"{shown} is not a function: differentiate f, as in cg.grad(f)(x), or call y.backward(){here()}")
         self.single = isinstance(argnums, int)
         args = list(args)
         self.inputs: list[Node] = []
         self.parts: list[tuple[int, int, Rebuild]] = []
         self.lift = False
-        for number in (argnums,) if isinstance(argnums, int) else argnums:
-            if not isinstance(number, int) or not -len(args) <= number < len(args):
-                raise InputError(f"{self.name}: argnums {number!r}, but {len(args)} arguments were given")
+        for number in _positions(argnums, len(args), self.name):
             leaves, paths, rebuild = flatten(args[number])
             self.lift = self.lift or any(isinstance(leaf, Node) for leaf in leaves)
             fresh = [_fresh(leaf, path) for leaf, path in zip(leaves, paths, strict=True)]
             self.parts.append((len(self.inputs), len(self.inputs) + len(fresh), rebuild))
             self.inputs += fresh
             args[number] = rebuild(fresh)
-        self.outputs, self.rebuild = output_nodes(function(*args, **kwargs), self.name)
+        result = function(*args, **kwargs)
+        self.outputs, self.rebuild = output_nodes(result, self.name)
         inside = ancestors(self.outputs, since=min((node.id for node in self.inputs), default=0))
-        self.lift = self.lift or _reaches_outside(inside, self.inputs)
+        outside = _outside(inside, self.inputs, self.outputs)
+        mode = current_mode()
+        leaked = [node for node in outside if node.value is None]
+        if leaked and not self.lift and not mode.traced and mode.origin is None:
+            place = describe_origin(leaked[0].origin)
+            raise GraphError(
+                f"{self.name}: {describe(leaked[0])} belongs to another graph" + (f" (made at {place})" if place else "")
+                + f", whose trace is over. Pass it as an argument, or pass its value{here()}"
+            )
+        self.lift = self.lift or bool(outside)
         active = active_nodes(inside, self.inputs)
-        if not any(node in active or node.primitive is PRIMITIVES["constant"] for node in self.outputs):
-            warnings.warn(f"{self.name}: the result does not depend on what it is differentiated by: the derivative is zero", ZeroGradientWarning, stacklevel=4)
+        # Of results that are no nodes, `output_nodes` has warned already.
+        if not any(node in active for node in self.outputs) and all(isinstance(leaf, Node) for leaf in flatten(result)[0]):
+            warnings.warn(
+                f"{self.name}: the result does not depend on what it is differentiated by: the derivative is zero",
+                ZeroGradientWarning, stacklevel=stack_level(),
+            )  # fmt: skip
 
     @property
     def output(self) -> Any:
         """What the function returned: numbers, or nodes where derivatives are nodes."""
-        return self.rebuild([node if self.lift else node.concrete("a result") for node in self.outputs])
+        if self.lift:
+            return self.rebuild(self.outputs)
+        return self.rebuild(owned([node.concrete("a result") for node in self.outputs], [node.value for node in self.outputs]))
 
     def by_argument(self, leaves: Sequence[Any]) -> Any:
         """One value an input, put together as the arguments were."""
@@ -80,7 +99,8 @@ class _Recording:
         output = self.outputs[0]
         if len(self.outputs) != 1 or output.shape:
             found = f"{len(self.outputs)} results" if len(self.outputs) != 1 else describe(output)
-            raise ShapeError(f"grad of {self.name} needs one number, it returned {found}. Reduce it, as with np.sum, or use cg.jacobian.")
+            advice = "Reduce it, as with np.sum, or use cg.jacobian"
+            raise ShapeError(f"grad of {self.name} needs one number, it returned {found}. {advice}{here()}")
         return self.pull([np.ones((), output.dtype)[()]])
 
 
@@ -91,12 +111,27 @@ def _fresh(leaf: Any, path: str) -> Node:
     return variable(leaf, path.strip(".[]") or None)
 
 
-def _reaches_outside(inside: Sequence[Node], inputs: Sequence[Node]) -> bool:
+def _positions(argnums: Any, count: int, name: str) -> tuple[int, ...]:
+    """Argument numbers as distinct non-negative ones."""
+    numbers = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
+    for number in numbers:
+        if not isinstance(number, int) or not -count <= number < count:
+            given = f"{count} positional argument{'s were' if count != 1 else ' was'} given"
+            raise InputError(f"{name}: argnums {number!r} is no position: {given}{here()}")
+    places = tuple(number % count for number in numbers)
+    if not places or len(set(places)) != len(places):
+        raise InputError(f"{name}: argnums {argnums!r} {'names an argument twice' if places else 'names no argument'}{here()}")
+    return places
+
+
+def _outside(inside: Sequence[Node], inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
+    """The nodes from outside that a recording reads: what its derivatives are functions of, besides its arguments.
+
+    Inputs that derivatives inside the function have made, and left in their graphs, are younger and do not count.
+    """
     known, own = set(inside), set(inputs)
-    return any(
-        isinstance(arg, Node) and arg not in known and arg.primitive is not PRIMITIVES["constant"]
-        for node in inside if node not in own for arg in node.args
-    ) or any(node.primitive is None and node not in own for node in inside)  # fmt: skip
+    read = [arg for node in inside if node not in own for arg in node.args if isinstance(arg, Node)]
+    return [node for node in (*read, *outputs) if node not in known and node not in own and node.primitive is not PRIMITIVES["constant"]]
 
 
 def value_and_grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
@@ -146,10 +181,9 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     `tangents` has the structure and shapes of `primals`. Raises `InputError` or `ShapeError` where it has not.
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
-        raise InputError("jvp takes a tuple of primals and a tuple of tangents, as in cg.jvp(f, (x,), (x_dot,))")
+        raise InputError(f"jvp takes a tuple of primals and a tuple of tangents, as in cg.jvp(f, (x,), (x_dot,)){here()}")
     recording = _Recording(function, primals, {}, tuple(range(len(primals))))
-    leaves = flatten(list(tangents))[0]
-    seeds = _seeds(leaves, recording.inputs, "tangent")
+    seeds = _seeds(tuple(primals), tuple(tangents), recording.inputs, "primals")
     dots = recording.push(seeds)
     return recording.output, recording.rebuild(dots)
 
@@ -168,17 +202,16 @@ def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any
     recording = _Recording(function, primals, {}, tuple(range(len(primals))))
 
     def pullback(seed: Any) -> tuple[Any, ...]:
-        leaves = flatten(seed)[0]
-        values: tuple[Any, ...] = recording.by_argument(recording.pull(_seeds(leaves, recording.outputs, "seed")))
+        seeds = _seeds(recording.rebuild(recording.outputs), seed, recording.outputs, "output")
+        values: tuple[Any, ...] = recording.by_argument(recording.pull(seeds))
         return values
 
     return recording.output, pullback
 
 
-def _seeds(leaves: Sequence[Any], nodes: Sequence[Node], what: str) -> list[Any]:
-    if len(leaves) != len(nodes):
-        raise InputError(f"{len(nodes)} {what}{'s are' if len(nodes) != 1 else ' is'} needed, {len(leaves)} given")
-    return [seeded(leaf, node, node.name or f"{what} {place}") for place, (leaf, node) in enumerate(zip(leaves, nodes, strict=True), 1)]
+def _seeds(template: Any, tree: Any, nodes: Sequence[Node], what: str) -> list[Any]:
+    leaves, paths = leaves_like(template, tree, what)
+    return [seeded(leaf, node, path) for leaf, node, path in zip(leaves, nodes, paths, strict=True)]
 
 
 def jacobian(function: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto") -> Callable[..., Any]:
@@ -193,7 +226,7 @@ def jacobian(function: Callable[..., Any], argnums: Argnums = 0, mode: str = "au
     For containers, and for several `argnums`, the result has the outputs' structure outside and the inputs' inside.
     """
     if mode not in ("auto", "forward", "reverse"):
-        raise InputError(f"mode {mode!r}: it is 'auto', 'forward' or 'reverse'")
+        raise InputError(f"mode {mode!r}: it is 'auto', 'forward' or 'reverse'{here()}")
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         recording = _Recording(function, args, kwargs, argnums)
@@ -275,6 +308,9 @@ def elementwise_grad(function: Callable[..., Any], argnums: int = 0) -> Callable
 
     def derivative(*args: Any, **kwargs: Any) -> Any:
         recording = _Recording(function, args, kwargs, argnums)
+        shapes = {node.shape for node in (*recording.inputs, *recording.outputs)}
+        if len(shapes) > 1:
+            raise ShapeError(f"elementwise_grad: {recording.name} does not work entry by entry: it mixes shapes {shapes}{here()}")
         return recording.by_argument(recording.pull([np.ones(node.shape, node.dtype)[()] for node in recording.outputs]))
 
     return derivative

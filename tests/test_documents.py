@@ -15,10 +15,13 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from compgraph import PRIMITIVES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -77,6 +80,16 @@ def missing(expected: list[str], output: str) -> str | None:
     return next((line for line in expected if not any(line in said for said in printed)), None)
 
 
+@pytest.fixture
+def table() -> Iterator[None]:
+    """What a document adds to the table of primitives is taken out again, for the tests that go over the table."""
+    before = dict(PRIMITIVES)
+    yield
+    PRIMITIVES.clear()
+    PRIMITIVES.update(before)
+
+
+@pytest.mark.usefixtures("table")
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_blocks_of_a_document_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -23,7 +23,7 @@ ORDER = [
     "compgraph.graph",
     "compgraph.invariants",
     "compgraph.primitives",
-    "compgraph.functions", "compgraph.numpy_protocol", "compgraph.numerical",
+    "compgraph.functions", "compgraph.numpy_protocol", "compgraph.numerical", "compgraph.reports",
     "compgraph.containers", "compgraph.simplification", "compgraph.tracing", "compgraph.parsing",
     "compgraph.forward_mode", "compgraph.reverse_mode",
     "compgraph.emission", "compgraph.tables", "compgraph.evaluation", "compgraph.symbolic", "compgraph.interchange", "compgraph.ledger",

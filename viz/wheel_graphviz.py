@@ -44,7 +44,8 @@ def draw_svg(dot: bytes) -> bytes:
     # Without a font library Graphviz measures by tables, and Courier is the monospaced font that they hold.
     graph = ctypes.c_void_p(cgraph.agmemread(re.sub(rb'fontname="[^"]*"', b'fontname="Courier"', dot)))
     text, length = ctypes.c_char_p(), ctypes.c_size_t()
-    if not graph or gvc.gvLayout(context, graph, b"dot") or gvc.gvRenderData(context, graph, b"svg", ctypes.byref(text), ctypes.byref(length)):
+    failed = not graph or gvc.gvLayout(context, graph, b"dot")
+    if failed or gvc.gvRenderData(context, graph, b"svg", ctypes.byref(text), ctypes.byref(length)):
         raise OSError("Graphviz could not lay the graph out")
     return ctypes.string_at(text, length.value)
 

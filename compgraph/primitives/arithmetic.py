@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.errors import DtypeError
 from compgraph.graph import Aval, bind
+from compgraph.origins import here
 from compgraph.primitives.kinds import elementwise, linear, nondifferentiable, shape_of
 
 add = elementwise(
@@ -40,10 +42,10 @@ square = elementwise(
 
 
 def _power_by_base(y: Any, x1: Any, x2: Any) -> Any:
-    """x2 x1**(x2 - 1), written so that exponent 0 gives 0 and not 0 * inf at x1 = 0."""
+    """x2 x1**(x2 - 1), written so that 0**0 gives 0 and not 0 * inf."""
     if isinstance(x2, (int, float)) and not isinstance(x2, np.generic):  # a Python number stays weak beside float32
         return 0 * x1 if x2 == 0 else x2 * x1 if x2 == 2 else x2 * x1 ** (x2 - 1)
-    return x2 * x1 ** np.where(x2 == 0, 1, x2 - 1)
+    return x2 * x1 ** np.where(np.logical_and(x1 == 0, x2 == 0), 1, x2 - 1)
 
 
 def _power_by_exponent(y: Any, x1: Any, x2: Any) -> Any:
@@ -82,6 +84,8 @@ def cast(x: Any, dtype: Any) -> Any:
     dtype = np.dtype(dtype)
     if x.dtype == dtype:
         return x
+    if dtype.kind not in "fiub":
+        raise DtypeError(f"a node cannot become {dtype}: nodes hold real numbers{here()}")
     return bind("astype" if dtype.kind == "f" else "to_discrete", x, dtype=dtype.name)
 
 

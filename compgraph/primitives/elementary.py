@@ -69,7 +69,7 @@ elementwise(
 
 
 # At a kink the derivative is one value of the subdifferential, the same in both modes:
-# relu'(0) = 0 and |x|'(0) = 0, as in PyTorch and JAX; maximum and minimum split a tie evenly.
+# relu'(0) = 0 as in PyTorch and JAX, |x|'(0) = 0 as in PyTorch; maximum and minimum split a tie evenly, as in both.
 
 elementwise(
     "relu", code="relu({0})", helper=relu, partials=(lambda y, x: x > 0,), analytic=False,

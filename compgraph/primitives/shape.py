@@ -98,7 +98,8 @@ def _infer_stack(*xs: Any, axis: int) -> Aval:
         raise ShapeError(f"shapes {_joined(*xs)} are not all the same")
     shape = shape_of(xs[0])
     place = normalized_axes(axis, len(shape) + 1)[0]
-    return shape[:place] + (len(xs),) + shape[place:], result_dtype(*xs)
+    entries = [x if hasattr(x, "dtype") else np.asarray(x) for x in xs]  # np.stack makes arrays of Python numbers
+    return shape[:place] + (len(xs),) + shape[place:], result_dtype(*entries)
 
 
 def _transpose_stack(index: int, y_bar: Any, *xs: Any, axis: int) -> Any:
