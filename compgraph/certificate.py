@@ -12,7 +12,7 @@ are the local partial itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,28 @@ from compgraph.containers import flatten
 from compgraph.emission import formula
 from compgraph.errors import CompgraphError, InputError, MissingRuleError, ShapeError
 from compgraph.forward_mode import value_of
-from compgraph.graph import PRIMITIVES, Graph, Node, Primitive, active_nodes, apply, bind, graph_of, variable
+from compgraph.graph import PRIMITIVES, Graph, Node, Primitive, active_nodes, ancestors, apply, bind, graph_of, variable
 from compgraph.numerical import Array, Differentiated, Path, differentiate
 from compgraph.origins import describe_origin, source_line
 from compgraph.reports import CheckReport, CheckRow
-from compgraph.symbolic import TooLargeError, directional_derivative, local_partial, partial_at, whole_derivative
+from compgraph.symbolic import (
+    ZERO,
+    Environment,
+    T,
+    TooLargeError,
+    applied,
+    entries,
+    exact,
+    extend,
+    local_partial,
+    partial_at,
+    slopes,
+    symbols_of,
+    too_large,
+)
 from compgraph.tracing import trace
 
+DIGITS = 40  # of SymPy's numbers, so that what cancels in a formula does no harm
 SAMPLE = 48  # entries of an elementwise result that SymPy is asked for
 ENTRIES = 100  # of an array through which SymPy pushes a direction
 EXPRESSION = 2000  # operations of a whole expression, written out, that SymPy differentiates
@@ -146,6 +161,64 @@ def _agreeing_digits(found: dict[str, float | None], floor: float) -> float | No
     return 16.0 if spread == 0 else max(0.0, min(16.0, -math.log10(spread / size)))
 
 
+# ------------------------------------------------------------------------------------- SymPy's derivative
+
+
+def directional_derivative(node: Node, args: Sequence[Any], place: int, direction: Any, *, limit: int) -> Array:
+    """d/dt of a node's operation at `args` with t * `direction` added to argument `place`, as floats in its shape.
+
+    Runs on object arrays. Linear operations take the direction at once. For the others one entry at a time is a
+    symbol, so that SymPy compares numbers with one symbol and never many symbols with each other. Raises
+    `TooLargeError` above `limit` entries.
+    """
+    if max(node.size, *(np.size(arg) for arg in args)) > limit:
+        raise TooLargeError(f"more than {limit} entries")
+    arrays = [exact(arg, DIGITS) for arg in args]
+    x, x_dot = arrays[place], exact(direction, DIGITS)
+    result = np.zeros(node.shape)
+
+    def moved(argument: Array, at: dict[Any, Any]) -> Array:
+        return slopes(applied(node, [*arrays[:place], argument, *arrays[place + 1 :]], DIGITS), T, at)
+
+    if node.primitive.kind(place) == "linear":  # type: ignore[union-attr]
+        return moved(entries(x + T * x_dot, x.shape), {T: ZERO})
+    for where in np.ndindex(x.shape):
+        argument = x.copy()
+        argument[where] = T
+        result += moved(argument, {T: x[where]}) * np.asarray(direction)[where]
+    return result
+
+
+def whole_derivative(
+    graph: Graph, values: dict[Node, Any], fixed: Iterable[Node], of: Sequence[Node], directions: dict[Node, Any], *, limit: int
+) -> tuple[list[Array], str]:
+    """The derivatives of the nodes `of` along `directions` of inputs at `values`, by differentiating whole expressions.
+
+    Nodes in `fixed` stay the numbers that they are: derivatives stop there. The second result is the derivative of one
+    number by one number as text. Raises `TooLargeError`, see `extend`.
+    """
+    known = (*fixed, *graph.inputs)
+    large = next((node for node in (*known, *of) if node.size > limit), None)
+    if large is not None:
+        raise TooLargeError(too_large(large))
+    environment: Environment = {node: exact(values[node], DIGITS) for node in known}
+    at: dict[Any, Any] = {T: ZERO}
+    single = len(directions) == 1 and not next(iter(directions)).shape
+    if single:  # number inputs stay symbols, so that the derivative can be read
+        for node, symbol in zip(graph.inputs, symbols_of(graph), strict=True):
+            if not node.shape and node.dtype.kind == "f":
+                at[symbol[()]], environment[node] = environment[node][()], symbol
+        variable = environment[next(iter(directions))][()]
+    else:
+        variable = T
+        for node, direction in directions.items():
+            environment[node] = entries(environment[node] + T * exact(direction, DIGITS), node.shape)
+    extend(environment, ancestors(of), limit=limit, digits=DIGITS)
+    first: Any = environment[of[0]]
+    text = str(first[()].diff(variable)) if single and not first.shape else ""
+    return [slopes(environment[node], variable, at) for node in of], text if len(text) <= 200 else ""
+
+
 # ------------------------------------------------------------------------------------ one local partial
 
 
@@ -226,7 +299,7 @@ def _derived(node: Node, place: int, xs: list[Any], y: Any, x_dot: Any, suspicio
         columns = [np.broadcast_to(arg, np.shape(y)).ravel() for arg in (*xs, x_dot)]
         for entry in chosen:
             *numbers, slope = [column[entry].item() for column in columns]
-            result[entry] = partial_at(primitive.sympy, place, numbers) * slope  # type: ignore[arg-type]
+            result[entry] = partial_at(primitive.sympy, place, numbers, DIGITS) * slope  # type: ignore[arg-type]
             asked[entry] = True
         return result, asked, "" if asked.all() else f"SymPy at {len(chosen)} of {asked.size} entries"
     except TooLargeError as error:
@@ -321,13 +394,13 @@ def _whole_case(
     def derive(_: Array) -> tuple[Array, Array, str]:
         size = sum(np.size(values[node]) for node in of)
         try:
-            slopes, text = whole_derivative(graph, values, fixed, directions, limit=limit)
+            found, text = whole_derivative(graph, values, fixed, of, directions, limit=limit)
         except TooLargeError as error:
             return np.full(size, np.nan), np.zeros(size, bool), f"SymPy: {error}"
         except (CompgraphError, TypeError, AttributeError, NotImplementedError, RecursionError) as error:
             return np.full(size, np.nan), np.zeros(size, bool), f"no SymPy form: {error}"
         rule.append(text and f"d {graph.names[of[0]]} / d {graph.names[wrt[0]]} = {text}")
-        return joined(slopes[node] for node in of), np.ones(size, bool), ""
+        return joined(found), np.ones(size, bool), ""
 
     flows = [node.primitive for node in graph.nodes if node.primitive is not None and node in active]
     y = _flat(joined(values[node] for node in of))

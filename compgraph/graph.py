@@ -39,7 +39,7 @@ from compgraph.errors import (
     ValueRangeError,
     restated,
 )
-from compgraph.operands import PLAIN, as_operand, input_value, short
+from compgraph.operands import PLAIN, as_operand, input_value, named, short
 from compgraph.origins import (
     Origin,
     caller,
@@ -411,6 +411,8 @@ def variable(value: Any, name: str | None = None) -> Node:
     """
     if isinstance(value, Node):
         raise InputError(f"{describe(value)} is a node already{here()}")
+    if not isinstance(name, (str, type(None))):
+        raise InputError(f"a name is a text, not {name!r:.40}{here()}")
     if isinstance(value, (list, tuple)) and any(isinstance(part, Node) for part in value):
         raise InputError(f"a list of nodes is not a number; write np.stack([a, b]) to join them{here()}")
     return Node(None, (), {}, input_value(value, name or ""), caller(), modes.mode.get().scope, name=name)
@@ -518,10 +520,7 @@ def _kept(arg: Any, constants: dict[int, tuple[Any, Any]]) -> Any:
 def _checked_operand(primitive: Any, arg: Any) -> Any:
     if isinstance(arg, Node):
         return arg
-    try:
-        return as_operand(arg)
-    except (DtypeError, ShapeError, ValueRangeError) as error:
-        raise type(error)(f"{primitive.name}: {error}{here()}") from None
+    return named(as_operand, arg, primitive.name)
 
 
 # ---------------------------------------------------------------------------------- errors in words
@@ -779,6 +778,8 @@ def owned(results: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
     seen = {id(other) for other in others}
     kept = []
     for result in results:
+        if isinstance(result, np.ndarray) and not result.ndim:
+            result = result[()]  # a number, as NumPy's functions mostly return it
         if isinstance(result, np.ndarray) and (id(result) in seen or not result.flags.owndata or not result.flags.writeable):
             result = result.copy()
         seen.add(id(result))
@@ -809,8 +810,11 @@ def apply(node: Node, environment: dict[Node, Any]) -> Any:
 def _fitted(value: Any, node: Node, name: str, wanted: str) -> Any:
     """`value` as an input of the traced shape and dtype."""
     if not isinstance(value, Node):
-        value = input_value(value, f"{wanted}: {name}") if node.dtype.kind == "f" else np.asarray(as_operand(value))[()]
-        value = value.astype(node.dtype) if value.dtype != node.dtype else value
+        what = f"{wanted}: {name}"
+        given = input_value(value, what) if node.dtype.kind == "f" else np.asarray(named(as_operand, value, what))[()]
+        value = given.astype(node.dtype) if given.dtype != node.dtype else given
+        if node.dtype.kind != "f" and not np.array_equal(value, given):
+            raise ValueRangeError(f"{wanted}: {name} is of dtype {node.dtype}, which cannot hold {given!r:.60}{here()}")
     if value.shape != node.shape:
         shapes = f"{name} has shape {value.shape}, the graph was traced with {node.shape}"
         raise ShapeError(f"{wanted}: {shapes}; trace it again for that shape{here()}")

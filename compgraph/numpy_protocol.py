@@ -1,7 +1,8 @@
 """How a NumPy function called on a node finds its primitive.
 
 NumPy asks the arguments of its functions whether they want to handle the call (`__array_ufunc__`, NEP 13, and
-`__array_function__`, NEP 18). Ufuncs are found by name in the table of primitives; other functions in `FUNCTIONS`.
+`__array_function__`, NEP 18). Ufuncs are found by name in the table of primitives; other functions where the
+modules of `compgraph.functions` registered theirs.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 
 from compgraph import functions
 from compgraph.errors import CompgraphError, ImmutableNodeError, MissingRuleError, restated
+from compgraph.functions.registry import FUNCTIONS
 from compgraph.graph import PRIMITIVES, UFUNCS, Node, bind, describe, provides
 from compgraph.origins import caller, describe_origin
-from compgraph.primitives.kinds import shape_of
+from compgraph.primitives.arithmetic import cast
 
 # Ufuncs whose name is not their primitive's.
 _UFUNC_NAMES = {"absolute": "abs", "conjugate": "identity", "positive": "identity", "fabs": "abs"}
@@ -29,45 +31,6 @@ for _ufunc in (entry for entry in vars(np).values() if isinstance(entry, np.ufun
 
 # The `reduce` method of these is a reduction of the table.
 _REDUCTIONS = {"add": functions.sum, "maximum": functions.max, "minimum": functions.min}
-
-
-def _number(value: Any) -> Any:
-    return value.concrete("a comparison") if isinstance(value, Node) else value
-
-
-# NumPy function -> ours, with the arguments that it understands. NumPy's other arguments are refused when used.
-FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    np.sum: functions.sum,
-    np.mean: functions.mean,
-    np.max: functions.max,
-    np.min: functions.min,
-    np.amax: functions.max,
-    np.amin: functions.min,
-    np.dot: functions.dot,
-    np.reshape: functions.reshape,
-    np.ravel: lambda x: functions.reshape(x, -1),
-    np.transpose: functions.transpose,
-    np.squeeze: functions.squeeze,
-    np.expand_dims: functions.expand_dims,
-    np.broadcast_to: functions.broadcast_to,
-    np.concatenate: functions.concatenate,
-    np.stack: functions.stack,
-    np.where: functions.where,
-    np.shape: shape_of,
-    np.ndim: lambda x: len(shape_of(x)),
-    np.size: lambda x: x.size,
-    np.zeros_like: lambda x: np.zeros(x.shape, x.dtype),
-    np.ones_like: lambda x: np.ones(x.shape, x.dtype),
-    np.full_like: lambda x, fill_value: np.full(x.shape, fill_value, x.dtype),
-    np.any: lambda x: np.any(x.concrete("np.any()")),
-    np.all: lambda x: np.all(x.concrete("np.all()")),
-    np.array_equal: lambda a1, a2: np.array_equal(_number(a1), _number(a2)),
-    np.allclose: lambda a, b, rtol=1e-5, atol=1e-8: np.allclose(_number(a), _number(b), rtol, atol),
-    np.array_repr: lambda x: repr(x),
-    np.array_str: lambda x: str(x),
-}  # fmt: skip
-# NumPy's name of an argument -> ours.
-_RENAMED = {"a": "x", "array": "x", "arrays": "xs", "newshape": "shape", "x": "x1", "y": "x2"}
 
 
 @provides("Node.__array_ufunc__")
@@ -102,16 +65,12 @@ def array_function(function: Callable[..., Any], types: Any, args: Any, kwargs: 
         raise MissingRuleError(f"{name} has no derivative rule here, at {describe_origin(caller())}. {_advice(function.__name__)}")
     kwargs = _without_defaults(name, kwargs)
     accepted = inspect.signature(implementation).parameters
-    renamed = {key if key in accepted else _RENAMED.get(key, key): value for key, value in kwargs.items()}
-    dtype = renamed.pop("dtype", None) if "dtype" not in accepted else None
-    surplus = [key for key in renamed if key not in accepted]
+    surplus = [key for key in kwargs if key not in accepted]
     if surplus or len(args) > len(accepted):
         what = f"the argument {surplus[0]}=" if surplus else f"argument {len(accepted) + 1}"
         raise MissingRuleError(f"{name} on a node does not take {what}, at {describe_origin(caller())}")
-    if dtype is not None:
-        args = (functions.astype(args[0], dtype), *args[1:])
     try:
-        return implementation(*args, **renamed)
+        return implementation(*args, **kwargs)
     except CompgraphError:
         raise
     except (TypeError, ValueError) as error:
@@ -179,6 +138,6 @@ def _transpose(node: Any, *axes: Any) -> Any:
 
 
 for _name, _value in {
-    "reshape": _reshape, "transpose": _transpose, "T": property(_transpose), "flatten": _method(np.ravel), "astype": functions.astype,
+    "reshape": _reshape, "transpose": _transpose, "T": property(_transpose), "flatten": _method(np.ravel), "astype": cast,
 }.items():  # fmt: skip
     setattr(Node, _name, _value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,13 @@ def input_value(value: Any, what: str = "") -> Any:
     `what` names the value in the errors, which are those of `as_operand` and `ValueRangeError` for an integer that
     float64 cannot hold exactly.
     """
+    return named(lambda given: _floating(as_operand(given)), value, what)
+
+
+def named(convert: Callable[[Any], Any], value: Any, what: str) -> Any:
+    """`convert(value)`, whose errors say what the value is and where the user's code is."""
     try:
-        return _floating(as_operand(value))
+        return convert(value)
     except (DtypeError, ShapeError, ValueRangeError) as error:
         raise type(error)(f"{what + ': ' if what else ''}{error}{here()}") from error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ Floats = np.ndarray[Any, Any]
 Environment = dict[Node, Objects]  # each in its node's shape
 
 T = sp.Dummy("t", real=True)  # how far along a direction
+ZERO = sp.Integer(0)
 
 
 class TooLargeError(CompgraphError, ValueError):
@@ -166,13 +167,13 @@ def extend(environment: Environment, nodes: Iterable[Node], *, limit: int | None
         if node in environment:
             continue
         if limit is not None and _work(node, environment, sizes) > limit:
-            raise TooLargeError(_too_large(node))
+            raise TooLargeError(too_large(node))
         if node.primitive is None:
             environment[node] = exact(node.value, digits)
             continue
         environment[node] = applied(node, [environment[arg] if isinstance(arg, Node) else exact(arg, digits) for arg in node.args], digits)
         if limit is not None and sum(tree_size(entry, sizes) for entry in environment[node].flat) > limit:
-            raise TooLargeError(_too_large(node))
+            raise TooLargeError(too_large(node))
 
 
 def _work(node: Node, environment: Environment, sizes: dict[Any, int]) -> int:
@@ -187,7 +188,7 @@ def _work(node: Node, environment: Environment, sizes: dict[Any, int]) -> int:
     return max(node.size, *lengths, 0)
 
 
-def _too_large(node: Node) -> str:
+def too_large(node: Node) -> str:
     return f"too large from {node.primitive.name if node.primitive else 'the input'} {node.shape} on"
 
 
@@ -273,31 +274,6 @@ def partial_at(form: Rule, place: int, numbers: Sequence[Any], digits: int = 40)
     return result
 
 
-def directional_derivative(node: Node, args: Sequence[Any], place: int, direction: Any, *, limit: int, digits: int = 40) -> Floats:
-    """d/dt of a node's operation at `args` with t * `direction` added to argument `place`, as floats in its shape.
-
-    Runs on object arrays. Linear operations take the direction at once. For the others one entry at a time is a
-    symbol, so that SymPy compares numbers with one symbol and never many symbols with each other. Raises
-    `TooLargeError` above `limit` entries.
-    """
-    if max(node.size, *(np.size(arg) for arg in args)) > limit:
-        raise TooLargeError(f"more than {limit} entries")
-    arrays = [exact(arg, digits) for arg in args]
-    x, x_dot = arrays[place], exact(direction, digits)
-    result = np.zeros(node.shape)
-
-    def moved(argument: Objects, at: dict[Any, Any]) -> Floats:
-        return slopes(applied(node, [*arrays[:place], argument, *arrays[place + 1 :]], digits), T, at)
-
-    if node.primitive.kind(place) == "linear":  # type: ignore[union-attr]
-        return moved(entries(x + T * x_dot, x.shape), {T: sp.Integer(0)})
-    for where in np.ndindex(x.shape):
-        argument = x.copy()
-        argument[where] = T
-        result += moved(argument, {T: x[where]}) * np.asarray(direction)[where]
-    return result
-
-
 def slopes(values: Objects, variable: Any, at: dict[Any, Any]) -> Floats:
     """d/d`variable` of each entry, at numbers; what holds no variable is constant."""
 
@@ -307,37 +283,6 @@ def slopes(values: Objects, variable: Any, at: dict[Any, Any]) -> Floats:
         return as_float(entry.diff(variable).xreplace(at))
 
     return np.array([slope(entry) for entry in values.flat], dtype=np.float64).reshape(values.shape)
-
-
-def whole_derivative(
-    graph: Graph, values: dict[Node, Any], fixed: Iterable[Node], directions: dict[Node, Any], *, limit: int, digits: int = 40
-) -> tuple[dict[Node, Floats], str]:
-    """The derivative of every output along `directions` of inputs at `values`, by differentiating the whole expression.
-
-    Nodes in `fixed` stay the numbers that they are: derivatives stop there. With one direction, of a number, the
-    second result is the first output's derivative as text. Raises `TooLargeError`, see `extend`.
-    """
-    known = (*fixed, *graph.inputs)
-    large = next((node for node in (*known, *graph.outputs) if node.size > limit), None)
-    if large is not None:
-        raise TooLargeError(_too_large(large))
-    environment = {node: exact(values[node], digits) for node in known}
-    at: dict[Any, Any] = {T: sp.Integer(0)}
-    single = len(directions) == 1 and not next(iter(directions)).shape
-    if single:  # number inputs stay symbols, so that the derivative can be read
-        for node, symbol in zip(graph.inputs, symbols_of(graph), strict=True):
-            if not node.shape and node.dtype.kind == "f":
-                at[symbol[()]], environment[node] = environment[node][()], symbol
-        variable = environment[next(iter(directions))][()]
-    else:
-        variable = T
-        for node, direction in directions.items():
-            environment[node] = entries(environment[node] + T * exact(direction, digits), node.shape)
-    extend(environment, graph.nodes, limit=limit, digits=digits)
-    results = {node: slopes(environment[node], variable, at) for node in graph.outputs}
-    first = environment[graph.outputs[0]]
-    text = str(first[()].diff(variable)) if single and not first.shape and isinstance(first[()], sp.Expr) else ""
-    return results, text if len(text) <= 200 else ""
 
 
 # ------------------------------------------------------------------------------------ SymPy -> graph
@@ -421,10 +366,7 @@ def _chained(operation: str, operands: list[Any]) -> Any:
     """Binary operations on more operands go from left to right."""
     if operation == "where" or len(operands) == 1:
         return bind(operation, *operands)
-    result = operands[0]
-    for operand in operands[1:]:
-        result = bind(operation, result, operand)
-    return result
+    return reduce(lambda left, right: bind(operation, left, right), operands)
 
 
 def _number(part: Any) -> Any:
@@ -467,7 +409,7 @@ def _reading(part: Any) -> tuple[str, list[Any]]:
     if isinstance(part, sp.Heaviside):  # what SymPy makes of the derivative of Max
         argument, at_zero = part.args
         return _reading(sp.Piecewise((1, argument > 0), (0, argument < 0), (at_zero, True)))
-    name = _functions().get(part.func)
+    name = _functions(frozenset(PRIMITIVES)).get(part.func)
     if name is None:
         raise MissingRuleError(f"from_sympy: {_quoted(part)} has no primitive ({part.func.__name__})")
     return name, list(part.args)
@@ -524,16 +466,19 @@ def _power(part: Any) -> tuple[str, list[Any]]:
     return "power", [part.base, part.exp]
 
 
-@cache
-def _functions() -> dict[Any, str]:
+@lru_cache(maxsize=1)
+def _functions(names: frozenset[str]) -> dict[Any, str]:
     """SymPy function or relation -> primitive, read off the SymPy forms in the table: where f(x) is just that function."""
     found: dict[Any, str] = {}
-    for primitive in PRIMITIVES.values():
+    for primitive in (primitive for name, primitive in PRIMITIVES.items() if name in names):
         count = sum(field.isdigit() for field in primitive.fields)
         if primitive.sympy is None or primitive.name == "where" or len(primitive.fields) != count:
             continue
         symbols = sp.symbols(f"a:{count}", real=True)
-        form = primitive.sympy(sp, *symbols)
+        try:
+            form = primitive.sympy(sp, *symbols)
+        except AttributeError:  # SymPy has no function of that name
+            continue
         if set(form.args) == set(symbols) and len(form.args) == count:
             found.setdefault(form.func, primitive.name)
     return found

@@ -39,6 +39,15 @@ INPUTS = {
 }  # fmt: skip
 
 
+COUNTING = cg.trace(lambda n, t: t * n, np.array([1, 2], np.uint8), 1.0)
+INPUTS |= {
+    "half an integer": (lambda: COUNTING([1.5, 1], 1.0), cg.ValueRangeError, "f(n, t): n is of dtype uint8, which cannot hold", "1.5"),
+    "a negative one": (lambda: COUNTING([-1, 1], 1.0), cg.ValueRangeError, "n is of dtype uint8, which cannot hold"),
+    "too large for uint8": (lambda: COUNTING([300, 1], 1.0), cg.ValueRangeError, "n is of dtype uint8, which cannot hold"),
+    "not a number": (lambda: COUNTING(["a", "b"], 1.0), cg.DtypeError, "is not numeric"),
+}
+
+
 @over(INPUTS)
 def test_inputs(call: Callable[[], Any], error: type[Exception], texts: list[str]) -> None:
     message = message_of(error, call)
@@ -60,6 +69,7 @@ VALUES = {
     "2**53 + 1 in an array": (lambda: cg.variable(np.array([0, 2**53 + 1])), cg.ValueRangeError, "above 2**53", "exactly"),
     "2**70 in a list": (lambda: cg.variable([1, 2**70]), cg.ValueRangeError, "an integer of 71 bits does not fit"),
     "a ragged list": (lambda: cg.variable([[1.0], [2.0, 3.0]]), cg.ShapeError, "[[1.0], [2.0, 3.0]] is not a rectangular array"),
+    "a number for a name": (lambda: cg.variable(1.0, 2.0), cg.InputError, "a name is a text, not 2.0"),  # type: ignore[arg-type]
     "a node": (lambda: cg.variable(x), cg.InputError, "x () is a node already"),
     "nodes in a list": (lambda: cg.variable([x, x]), cg.InputError, "np.stack([a, b])"),
     "a masked array": (lambda: cg.variable(np.ma.array([1.0], mask=[True])), cg.DtypeError, "MaskedArray has arithmetic of its own"),
@@ -346,7 +356,7 @@ MISSING = {
     "exp where": (lambda: np.exp(v, where=np.array([True, False, True])), "np.exp on a node does not take where="),
     "exp dtype": (lambda: np.exp(v, dtype=np.float32), "np.exp on a node does not take dtype=", "node.astype(dtype)"),
     "reshape order": (lambda: np.reshape(v, (3, 1), order="F"), "np.reshape on a node does not take order="),
-    "mean of something": (lambda: np.mean(v, 0, None, None, False), "np.mean on a node does not take argument 4"),
+    "an initial value by position": (lambda: np.max(v, 0, None, False, 0.0), "np.max on a node does not take argument 5"),
 }  # fmt: skip
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import compgraph as cg
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from domains import DIFFERENTIABLE, Sample, undomained
+from hypothesis import given, settings
+
+import compgraph as cg
 from compgraph import numerical
-from compgraph.certificate import check, check_primitive
+from compgraph.certificate import check, check_primitive, directional_derivative
 from compgraph.errors import InputError
 from compgraph.graph import PRIMITIVES, Primitive, bind
 from compgraph.reports import CheckReport, CheckRow, WrongDerivativeError
-from domains import DIFFERENTIABLE, Sample, undomained
-from hypothesis import given, settings
+from compgraph.symbolic import TooLargeError
 
 
 def textbook(x1: Any, x2: Any) -> Any:
@@ -157,7 +159,7 @@ def test_a_planted_wrong_rule_is_named(name: str, place: int, wrong: Any, monkey
     sample = largest_sample(name)
     before = [one for one in ("add", "multiply", "negative") if one != name][:2]
     after = [one for one in ("sin", "exp", "arctan") if one != name][:2]
-    neutral = {"add": lambda x: x + 0.0, "multiply": lambda x: x * 1.0, "negative": lambda x: -(-x)}
+    neutral = {"add": lambda x: x + 0.0, "multiply": lambda x: x * 1.0, "negative": lambda x: np.negative(np.negative(x))}
 
     def f(*xs: Any) -> Any:
         for one in before:
@@ -299,6 +301,12 @@ def test_declared_zeros_are_said_aloud() -> None:
 # ------------------------------------------------------------------------------------ sizes and inputs
 
 
+def test_every_argument_of_a_primitive_becomes_an_input() -> None:
+    report = check_primitive("power", 2.0, 3.0).raise_if_wrong()
+    assert [found.forward for found in report.rows[:2]] == pytest.approx([12.0, 8 * np.log(2.0)], rel=1e-14)
+    assert [found.argument for found in check_primitive("power", np.array([2.0, 3.0]), 3).rows] == ["x1", "x1"]
+
+
 def test_large_arrays_are_compared_without_sympy_and_say_so() -> None:
     generator = np.random.default_rng(0)
     report = check(lambda a, b: np.sum(np.tanh(a @ b)), generator.normal(size=(60, 60)), generator.normal(size=(60, 60)))
@@ -329,6 +337,13 @@ def test_many_inputs_are_moved_together() -> None:
     report = check(lambda xs: xs[0] * xs[1] + np.sum(np.stack(xs)), [float(number) for number in range(70)])
     assert [found.argument for found in report.rows if not found.operation] == ["all inputs"]
     assert report.ok
+
+
+def test_each_output_is_compared_by_each_input() -> None:
+    report = check(lambda x, y: (x > y, np.sin(x), {"product": x * y, "input": x}), 0.5, 2.0).raise_if_wrong()
+    whole = [found for found in report.rows if not found.operation]
+    assert [found.rule.partition(" = ")[2] for found in whole] == ["cos(x)", "0", "y", "x", "1", "0"]
+    assert [found.forward for found in whole] == pytest.approx([np.cos(0.5), 0.0, 2.0, 0.5, 1.0, 0.0], rel=1e-14)
 
 
 def test_arguments_by_position_by_name_held_and_nested() -> None:
@@ -376,6 +391,16 @@ def test_long_tables_show_what_does_not_agree(monkeypatch: pytest.MonkeyPatch) -
     plant(monkeypatch, PRIMITIVES["cosh"], 0, scaled)
     text = str(check(chain, 0.5))
     assert "v101 = cosh(v100) (cosh)" in text and len(text.splitlines()) < 80
+
+
+def test_a_direction_through_an_operation_on_arrays() -> None:
+    a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5, 0.25])
+    product = cg.trace(lambda a, b: a @ b, a, b).outputs[0]
+    np.testing.assert_allclose(directional_derivative(product, [a, b], 1, np.array([1.0, 10.0]), limit=10), a @ [1.0, 10.0])
+    largest = cg.trace(lambda a: np.max(a, axis=0), a).outputs[0]
+    np.testing.assert_allclose(directional_derivative(largest, [a], 0, np.arange(4.0).reshape(2, 2), limit=10), [2.0, 3.0])
+    with pytest.raises(TooLargeError, match="more than 3 entries"):
+        directional_derivative(product, [a, b], 0, a, limit=3)
 
 
 # ------------------------------------------------------------------------- numerical differentiation

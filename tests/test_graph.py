@@ -161,17 +161,14 @@ def test_iteration_and_length() -> None:
 
 
 @pytest.mark.parametrize(("method", "args"), [
-    ("sum", ()), ("sum", (0,)), ("mean", (1, True)), ("max", (0,)), ("min", ()), ("dot", (np.ones((3, 2)),)), ("ravel", ()),
+    ("sum", ()), ("sum", (0,)), ("mean", (1, None, None, True)), ("max", (0,)), ("min", ()), ("dot", (np.ones((3, 2)),)), ("ravel", ()),
     ("flatten", ()),
     ("reshape", (3, 2)), ("reshape", ((3, 2),)), ("reshape", (-1,)), ("transpose", ()), ("transpose", (1, 0)), ("transpose", ((1, 0),)),
     ("astype", (np.float32,)), ("__abs__", ()), ("__neg__", ()), ("__pos__", ()), ("__getitem__", (0,)),
 ])  # fmt: skip
 def test_methods_are_numpys(method: str, args: tuple[Any, ...]) -> None:
     array = np.arange(6.0).reshape(2, 3) - 2.5
-    if (method, args) == ("mean", (1, True)):
-        wanted = array.mean(1, keepdims=True)
-    else:
-        wanted = getattr(array, method)(*args)
+    wanted = getattr(array, method)(*args)
     found = getattr(cg.variable(array), method)(*args)
     np.testing.assert_array_equal(found.value, wanted)
     assert found.dtype == wanted.dtype

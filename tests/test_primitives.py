@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy
-from domains import DIFFERENTIABLE, DOMAINS, SAMPLES, Sample, undomained
+from domains import DIFFERENTIABLE, DOMAINS, SAMPLES, TABLE, Sample, undomained
 
 import compgraph as cg
 from compgraph.graph import PRIMITIVES, Node, bind, placeholder
@@ -74,9 +74,9 @@ def test_every_primitive_has_a_domain() -> None:
     assert undomained() == set()
 
 
-def test_a_primitive_without_a_domain_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRIMITIVES, "cube", PRIMITIVES["square"])
-    assert undomained() == {"cube"}
+def test_a_primitive_without_a_domain_is_noticed() -> None:
+    assert undomained({*TABLE, "cube"}) == {"cube"}
+    assert undomained(TABLE - {"tanh"}) == {"tanh"}
 
 
 @pytest.mark.parametrize("name", DOMAINS)
@@ -248,10 +248,10 @@ ONE_ENTRY_EACH = [
 
 
 def test_every_elementwise_primitive_has_a_sympy_form() -> None:
-    assert [name for name, primitive in PRIMITIVES.items() if primitive.partials and primitive.sympy is None] == []
+    assert [name for name in TABLE if PRIMITIVES[name].partials and PRIMITIVES[name].sympy is None] == []
 
 
-@pytest.mark.parametrize("name", [name for name, primitive in PRIMITIVES.items() if primitive.sympy and name not in ("max", "min")])
+@pytest.mark.parametrize("name", sorted(name for name in TABLE if PRIMITIVES[name].sympy and name not in ("max", "min")))
 def test_sympy_form_is_tried(name: str) -> None:
     assert name.startswith("logical") or any(sample.name == name for sample in ONE_ENTRY_EACH)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import compgraph as cg
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 import sympy as sp
-from compgraph.errors import GraphError, InputError, MissingRuleError
-from compgraph.graph import PRIMITIVES
-from compgraph.symbolic import TooLargeError, directional_derivative, extend, from_sympy, partial_at, symbols_of, to_sympy, tree_size
 from domains import DIFFERENTIABLE, SAMPLES, Sample, undomained
 from hypothesis import given, settings
+
+import compgraph as cg
+from compgraph.errors import GraphError, InputError, MissingRuleError
+from compgraph.graph import PRIMITIVES
+from compgraph.symbolic import TooLargeError, extend, from_sympy, partial_at, symbols_of, to_sympy, tree_size
 
 x, y, z = sp.symbols("x y z", real=True)
 
@@ -191,16 +192,6 @@ def test_partials_at_numbers() -> None:
     assert partial_at(power, 0, [3.0, 2]) == pytest.approx(6.0, rel=1e-15)
     assert partial_at(PRIMITIVES["tanh"].sympy, 0, [20.0]) == pytest.approx(4 * math.exp(-40) * (1 - 2 * math.exp(-40)), rel=1e-14)
     assert math.isnan(partial_at(PRIMITIVES["sqrt"].sympy, 0, [-1.0]))
-
-
-def test_a_direction_through_an_operation_on_arrays() -> None:
-    a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5, 0.25])
-    product = cg.trace(lambda a, b: a @ b, a, b).outputs[0]
-    np.testing.assert_allclose(directional_derivative(product, [a, b], 1, np.array([1.0, 10.0]), limit=10), a @ [1.0, 10.0])
-    largest = cg.trace(lambda a: np.max(a, axis=0), a).outputs[0]
-    np.testing.assert_allclose(directional_derivative(largest, [a], 0, np.arange(4.0).reshape(2, 2), limit=10), [2.0, 3.0])
-    with pytest.raises(TooLargeError, match="more than 3 entries"):
-        directional_derivative(product, [a, b], 0, a, limit=3)
 
 
 # -------------------------------------------------------------------------------------- SymPy -> graph

@@ -145,6 +145,9 @@ def test_a_pullback_can_be_called_again_and_again() -> None:
 def test_numbers_in_numbers_out_and_nodes_in_nodes_out() -> None:
     assert isinstance(cg.grad(np.sin)(0.0), np.float64)
     assert isinstance(cg.jvp(np.sin, (0.0,), (1.0,))[0], np.float64)
+    for function in (lambda x: np.where(x > 0, x, 0.0), lambda x: np.reshape(x, ()), np.transpose, lambda x: np.broadcast_to(x, ())):
+        assert {type(part) for part in (*cg.value_and_grad(function)(1.0), *cg.jvp(function, (1.0,), (1.0,)))} == {np.float64}
+        assert {type(part) for part in cg.reverse(cg.trace(function, 1.0))(1.0, 1.0)} == {np.float64}
     assert isinstance(cg.grad(np.sin)(cg.variable(0.0)), Node)
     value, slope = cg.value_and_grad(lambda x: x * x)(cg.variable(3.0))
     assert isinstance(value, Node)
