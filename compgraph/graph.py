@@ -77,6 +77,7 @@ class Primitive:
         tangent: Callable[..., Any] | None = None,
         differentiable: bool = True,
         analytic: bool = False,
+        batch: Callable[..., Any] | None = None,
         helper: Callable[..., Any] | None = None,
         sympy: Callable[..., Any] | None = None,
         label: str = "",
@@ -92,6 +93,7 @@ class Primitive:
         self.tangent = tangent
         self.differentiable = differentiable
         self.analytic = analytic
+        self.batch = batch
         self.helper = helper
         self.sympy = sympy
         self.label = label or name

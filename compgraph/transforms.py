@@ -8,15 +8,16 @@ node each time, so inner and outer derivatives cannot be confused.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from compgraph.batching import run_batched
 from compgraph.containers import Rebuild, flatten, leaves_like
 from compgraph.errors import GraphError, InputError, ShapeError, ZeroGradientWarning
 from compgraph.forward_mode import seeded, tangents_of
-from compgraph.graph import PRIMITIVES, Node, active_nodes, ancestors, bind, describe, owned, variable
+from compgraph.graph import PRIMITIVES, Node, active_nodes, ancestors, bind, describe, owned, placeholder, variable
 from compgraph.modes import current_mode
 from compgraph.origins import describe_origin, here, stack_level
 from compgraph.primitives.kinds import zeros_like
@@ -93,6 +94,34 @@ class _Recording:
 
     def _lifted(self, seeds: Sequence[Any]) -> bool:
         return self.lift or any(isinstance(seed, Node) for seed in seeds)
+
+    # Vector mode: for each entry of one input or output, the tangents or adjoints that its unit seed leads to.
+
+    def push_all(self, place: int, chunk: int | None) -> list[Any]:
+        """For input `place`: one array an output, of shape `(input.size, *output.shape)`."""
+        return self._unit_sweeps(tangents_of, self.inputs, self.outputs, place, chunk)
+
+    def pull_all(self, place: int, chunk: int | None) -> list[Any]:
+        """For output `place`: one array an input, of shape `output.shape + input.shape`."""
+        rows = self._unit_sweeps(adjoints_of, self.outputs, self.inputs, place, chunk)
+        shape = self.outputs[place].shape
+        return [np.reshape(row, shape + node.shape) for row, node in zip(rows, self.inputs, strict=True)]
+
+    def _unit_sweeps(
+        self, sweep: Callable[..., list[Any]], starts: Sequence[Node], ends: Sequence[Node], place: int, chunk: int | None
+    ) -> list[Any]:
+        size, shape, dtype = starts[place].size, starts[place].shape, starts[place].dtype
+        seed = placeholder(shape, dtype)
+        found = sweep(self.outputs, self.inputs, [seed if at == place else None for at in range(len(starts))], lift=True)
+        reached = [node for node in found if node is not None]
+        if not size or not reached:
+            return [np.zeros((size, *end.shape), end.dtype) for end in ends]
+        nodes = ancestors(reached, since=seed.id)
+        units = np.eye(size, dtype=dtype).reshape(size, *shape)
+        step = chunk or size
+        parts = [run_batched(nodes, {seed: units[first : first + step]}, reached, lift=self.lift) for first in range(0, size, step)]
+        results = iter([part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)])
+        return [np.zeros((size, *end.shape), end.dtype) if node is None else next(results) for node, end in zip(found, ends, strict=True)]
 
     def pull_number(self) -> list[Any]:
         """The gradient of a function that returns one number."""
@@ -214,7 +243,9 @@ def _seeds(template: Any, tree: Any, nodes: Sequence[Node], what: str) -> list[A
     return [seeded(leaf, node, path) for leaf, node, path in zip(leaves, nodes, paths, strict=True)]
 
 
-def jacobian(function: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto") -> Callable[..., Any]:
+def jacobian(
+    function: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", *, chunk_size: int | None = None
+) -> Callable[..., Any]:
     """All partial derivatives: an array of shape `output.shape + input.shape`.
 
     >>> import numpy as np, compgraph as cg
@@ -222,56 +253,35 @@ def jacobian(function: Callable[..., Any], argnums: Argnums = 0, mode: str = "au
     array([[3., 2.],
            [1., 1.]])
 
-    `mode="forward"` makes one sweep an input entry, `"reverse"` one an output entry, `"auto"` the fewer of the two.
-    For containers, and for several `argnums`, the result has the outputs' structure outside and the inputs' inside.
+    One vector sweep a differentiated array: forward it carries a tangent for each input entry, reverse an adjoint for
+    each output entry, and `mode="auto"` takes the fewer of the two. `chunk_size` bounds how many it carries at once,
+    where memory is short. For containers, and for several `argnums`, the result has the outputs' structure outside and
+    the inputs' inside.
     """
     if mode not in ("auto", "forward", "reverse"):
         raise InputError(f"mode {mode!r}: it is 'auto', 'forward' or 'reverse'{here()}")
+    if chunk_size is not None and (type(chunk_size) is not int or chunk_size < 1):
+        raise InputError(f"chunk_size is a positive integer or None, not {chunk_size!r}{here()}")
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
         recording = _Recording(function, args, kwargs, argnums)
         inputs, outputs = recording.inputs, recording.outputs
         sizes = sum(node.size for node in inputs), sum(node.size for node in outputs)
-        forward = mode == "forward" or (mode == "auto" and sizes[0] <= sizes[1])
-        blocks: list[list[Any]]
-        if forward:
-            columns = [recording.push(seeds) for seeds in _unit_seeds(inputs)]
-            blocks = [[_columns(part, j, outputs[j], node) for node, part in _split(columns, inputs)] for j in range(len(outputs))]
+        if mode == "forward" or (mode == "auto" and sizes[0] <= sizes[1]):
+            columns = [recording.push_all(place, chunk_size) for place in range(len(inputs))]
+            blocks = [[_columns(column[j], node) for node, column in zip(inputs, columns, strict=True)] for j in range(len(outputs))]
         else:
-            rows = [recording.pull(seeds) for seeds in _unit_seeds(outputs)]
-            blocks = [[_rows(part, i, inputs[i], node) for i in range(len(inputs))] for node, part in _split(rows, outputs)]
+            blocks = [recording.pull_all(place, chunk_size) for place in range(len(outputs))]
         return recording.rebuild([recording.by_argument(row) for row in blocks])
 
     return all_partials
 
 
-def _unit_seeds(nodes: Sequence[Node]) -> Iterator[list[Any]]:
-    """For each entry of each node in turn, seeds that are 1 there and the structural zero elsewhere."""
-    for place, node in enumerate(nodes):
-        for entry in range(node.size):
-            unit = np.zeros(node.size, node.dtype)
-            unit[entry] = 1
-            yield [unit.reshape(node.shape)[()] if other == place else None for other in range(len(nodes))]
-
-
-def _split(sweeps: list[list[Any]], nodes: Sequence[Node]) -> Iterator[tuple[Node, list[list[Any]]]]:
-    """The sweeps that belong to each node's entries."""
-    start = 0
-    for node in nodes:
-        yield node, sweeps[start : start + node.size]
-        start += node.size
-
-
-def _columns(sweeps: list[list[Any]], which: int, output: Node, node: Node) -> Any:
-    if not sweeps:
-        return np.zeros(output.shape + node.shape, output.dtype)
-    return np.reshape(np.stack([dots[which] for dots in sweeps], axis=-1), output.shape + node.shape)[()]
-
-
-def _rows(sweeps: list[list[Any]], which: int, node: Node, output: Node) -> Any:
-    if not sweeps:
-        return np.zeros(output.shape + node.shape, output.dtype)
-    return np.reshape(np.stack([bars[which] for bars in sweeps]), output.shape + node.shape)[()]
+def _columns(rows: Any, node: Node) -> Any:
+    """A Jacobian's block from its columns, which a vector forward sweep has put along the first axis."""
+    inner = rows.shape[1:]
+    moved = np.transpose(rows, (*range(1, 1 + len(inner)), 0))
+    return np.reshape(moved, inner + node.shape)
 
 
 def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:

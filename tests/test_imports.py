@@ -26,7 +26,7 @@ ORDER = [
     "compgraph.functions.registry", "compgraph.functions.parameters", "compgraph.functions", "compgraph.numpy_protocol",
     "compgraph.numerical", "compgraph.reports",
     "compgraph.containers", "compgraph.simplification", "compgraph.tracing", "compgraph.parsing",
-    "compgraph.forward_mode", "compgraph.reverse_mode",
+    "compgraph.forward_mode", "compgraph.reverse_mode", "compgraph.batching",
     "compgraph.emission", "compgraph.tables", "compgraph.evaluation", "compgraph.symbolic", "compgraph.interchange", "compgraph.ledger",
     "compgraph.transforms", "compgraph.compilation", "compgraph.certificate", "compgraph.comparison",
     "compgraph",

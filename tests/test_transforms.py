@@ -183,3 +183,37 @@ def test_an_int_array_beside_the_differentiated_argument() -> None:
 
 def test_a_gradient_of_an_empty_argument_is_empty() -> None:
     assert cg.grad(lambda x: np.sum(x))(np.zeros((0, 3))).shape == (0, 3)
+
+
+def network(p: dict[str, Any], x: Any) -> Any:
+    h = np.tanh(p["w"] @ x + p["b"])
+    return {"h": np.max(h) * h[[0, 0, 1]], "s": np.sum(np.concatenate([h, x[:2]]) ** 2)}
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("chunk_size", [None, 1, 4, 100])
+def test_vector_mode_is_sweep_by_sweep(mode: str, chunk_size: int | None) -> None:
+    rng = np.random.default_rng(1)
+    p, x = {"w": rng.normal(size=(3, 4)), "b": rng.normal(size=3)}, rng.normal(size=4)
+    blocks = cg.jacobian(network, (0, 1), mode, chunk_size=chunk_size)(p, x)
+    _, pullback = cg.vjp(network, p, x)
+    for row in range(3):
+        p_bar, x_bar = pullback({"h": np.eye(3)[row], "s": 0.0})
+        np.testing.assert_allclose(blocks["h"][0]["w"][row], p_bar["w"], rtol=1e-13)
+        np.testing.assert_allclose(blocks["h"][1][row], x_bar, rtol=1e-13)
+    np.testing.assert_allclose(blocks["s"][0]["b"], pullback({"h": np.zeros(3), "s": 1.0})[0]["b"], rtol=1e-13)
+
+
+def test_a_jacobian_can_be_differentiated() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(cg.jacobian(lambda y: np.sin(y) * x[0])(x) ** 2)
+
+    x = np.array([0.3, -0.4, 1.2])
+    expected = np.array([np.sum(2 * x[0] * np.cos(x) ** 2), 0, 0]) - 2 * x[0] ** 2 * np.cos(x) * np.sin(x)
+    np.testing.assert_allclose(cg.grad(f)(x), expected, rtol=1e-13)
+
+
+def test_the_size_of_a_chunk_is_checked() -> None:
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(cg.InputError, match="chunk_size is a positive integer"):
+            cg.jacobian(np.sin, chunk_size=wrong)  # type: ignore[arg-type]

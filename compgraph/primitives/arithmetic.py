@@ -74,9 +74,12 @@ def _infer_astype(x: Any, *, dtype: str) -> Aval:
 
 
 astype = linear(
-    "astype", code="{0}.astype({dtype})", infer=_infer_astype, transpose=(lambda y_bar, x, dtype: cast(y_bar, x.dtype),)
+    "astype", code="{0}.astype({dtype})", infer=_infer_astype, transpose=(lambda y_bar, x, dtype: cast(y_bar, x.dtype),),
+    batch=lambda flags, x, dtype: cast(x, dtype),
+)  # fmt: skip
+to_discrete = nondifferentiable(
+    "to_discrete", code="{0}.astype({dtype})", infer=_infer_astype, batch=lambda flags, x, dtype: cast(x, dtype), cost="moves"
 )
-to_discrete = nondifferentiable("to_discrete", code="{0}.astype({dtype})", infer=_infer_astype, cost="moves")
 
 
 def cast(x: Any, dtype: Any) -> Any:

@@ -13,14 +13,14 @@ A partial that is the Python number 1 or -1 costs nothing in either sweep.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from compgraph.errors import ShapeError
-from compgraph.graph import Aval, Node, Primitive, register
+from compgraph.graph import Aval, Node, Primitive, bind, register
 
 Rule = Callable[..., Any]
 
@@ -85,6 +85,49 @@ def normalized_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int,
     return positive
 
 
+# -------------------------------------------------------------------------------------- vector mode
+
+# In vector mode (`batching.py`) some arguments carry a leading batch axis. A primitive's `batch(flags, *xs, **params)`
+# computes the result, batch axis first, from arguments of which the flagged ones have that axis. Where a primitive
+# has no such rule it is applied once for each entry of the batch.
+
+
+def single_ndim(x: Any, flag: bool) -> int:
+    """The number of axes of one entry of the batch."""
+    return len(shape_of(x)) - flag
+
+
+def aligned(x: Any, ndim: int) -> Any:
+    """Axes of length 1 behind the batch axis, so that a smaller array broadcasts behind it as it did without."""
+    missing = ndim + 1 - len(shape_of(x))
+    return np.reshape(x, (x.shape[0], *(1,) * missing, *x.shape[1:])) if missing > 0 else x
+
+
+def all_aligned(flags: Sequence[bool], xs: Sequence[Any]) -> list[Any]:
+    ndim = max(single_ndim(x, flag) for x, flag in zip(xs, flags, strict=True))
+    return [aligned(x, ndim) if flag else x for x, flag in zip(xs, flags, strict=True)]
+
+
+def entrywise(primitive: Primitive) -> Rule:
+    """The batch rule of an operation on each entry by itself."""
+    return lambda flags, *xs, **params: bind(primitive, *all_aligned(flags, xs), **params)
+
+
+def batch_size(flags: Sequence[bool], xs: Sequence[Any]) -> int:
+    return next(int(x.shape[0]) for x, flag in zip(xs, flags, strict=True) if flag)
+
+
+def all_batched(flags: Sequence[bool], xs: Sequence[Any]) -> list[Any]:
+    """Every argument with the batch axis: those without it are repeated along it."""
+    size = batch_size(flags, xs)
+    return [x if flag else np.broadcast_to(x, (size, *shape_of(x))) for x, flag in zip(xs, flags, strict=True)]
+
+
+def shifted_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes of one entry of the batch, counted in the array that has the batch axis before them."""
+    return tuple(one + 1 for one in normalized_axes(axis, ndim))
+
+
 # ------------------------------------------------------------------------------------ the four kinds
 
 
@@ -115,6 +158,7 @@ def elementwise(
         sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
     )  # fmt: skip
     primitive.infer = infer_elementwise(primitive)
+    primitive.batch = entrywise(primitive)
     return register(primitive)
 
 
@@ -128,6 +172,7 @@ def linear(
     label: str = "",
     latex: str = "",
     cost: str = "moves",
+    batch: Rule | None = None,
     helper: Rule | None = None,
     sympy: Rule | None = None,
 ) -> Primitive:
@@ -138,7 +183,7 @@ def linear(
     out by the sweep.
     """
     primitive = Primitive(
-        name, code, infer=infer, transpose=transpose, groups=groups, analytic=True, helper=helper, sympy=sympy, label=label,
+        name, code, infer=infer, transpose=transpose, groups=groups, analytic=True, batch=batch, helper=helper, sympy=sympy, label=label,
         latex=latex, cost=cost,
     )  # fmt: skip
     return register(primitive)
@@ -154,6 +199,7 @@ def general(
     latex: str = "",
     cost: str = "comparisons",
     analytic: bool = False,
+    batch: Rule | None = None,
     helper: Rule | None = None,
     sympy: Rule | None = None,
 ) -> Primitive:
@@ -162,7 +208,8 @@ def general(
     `x_dots` has one entry an argument, None where there is no tangent.
     """
     primitive = Primitive(
-        name, code, infer=infer, tangent=tangent, analytic=analytic, helper=helper, sympy=sympy, label=label, latex=latex, cost=cost
+        name, code, infer=infer, tangent=tangent, analytic=analytic, batch=batch, helper=helper, sympy=sympy, label=label, latex=latex,
+        cost=cost,
     )
     return register(primitive)
 
@@ -175,16 +222,18 @@ def nondifferentiable(
     label: str = "",
     latex: str = "",
     cost: str = "comparisons",
+    batch: Rule | None = None,
     helper: Rule | None = None,
     sympy: Rule | None = None,
 ) -> Primitive:
     """An operation whose derivative is zero wherever it exists, said aloud: both sweeps stop here."""
     primitive = Primitive(
-        name, code, infer=infer or _not_yet, differentiable=False, helper=helper, sympy=sympy, label=label,
+        name, code, infer=infer or _not_yet, differentiable=False, batch=batch, helper=helper, sympy=sympy, label=label,
         latex=latex, cost=cost,
     )  # fmt: skip
     if infer is None:
         primitive.infer = infer_elementwise(primitive)
+        primitive.batch = entrywise(primitive)
     return register(primitive)
 
 

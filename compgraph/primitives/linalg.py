@@ -8,7 +8,7 @@ import numpy as np
 
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval
-from compgraph.primitives.kinds import linear, result_dtype, shape_of
+from compgraph.primitives.kinds import all_aligned, linear, result_dtype, shape_of, single_ndim
 
 
 def _infer_matmul(a: Any, b: Any) -> Aval:
@@ -62,7 +62,15 @@ def _transpose_right(y_bar: Any, a: Any, b: Any) -> Any:
     return _swapped(a) @ y_bar
 
 
+def _batch_matmul(flags: Any, a: Any, b: Any) -> Any:
+    """Vectors become matrices of one row or one column, so that the batch axis is an axis before the matrices."""
+    row, column = single_ndim(a, flags[0]) == 1, single_ndim(b, flags[1]) == 1
+    product = np.matmul(*all_aligned(flags, (_row(a) if row else a, _column(b) if column else b)))
+    *outer, rows, columns = product.shape
+    return np.reshape(product, (*outer, *(() if row else (rows,)), *(() if column else (columns,))))
+
+
 matmul = linear(
-    "matmul", code="{0} @ {1}", infer=_infer_matmul, groups=((0,), (1,)),
+    "matmul", code="{0} @ {1}", infer=_infer_matmul, groups=((0,), (1,)), batch=_batch_matmul,
     transpose=(_transpose_left, _transpose_right), label="@", latex="{0} {1}", cost="multiplications",
 )  # fmt: skip

@@ -7,9 +7,19 @@ from typing import Any
 import numpy as np
 
 from compgraph.errors import ShapeError
-from compgraph.graph import Aval
+from compgraph.graph import Aval, bind
 from compgraph.primitives.arithmetic import cast
-from compgraph.primitives.kinds import Rule, _probed_dtype, general, linear, normalized_axes, restore_axes, shape_of
+from compgraph.primitives.kinds import (
+    Rule,
+    _probed_dtype,
+    general,
+    linear,
+    normalized_axes,
+    restore_axes,
+    shape_of,
+    shifted_axes,
+    single_ndim,
+)
 
 
 def reduced_shape(x: Any, axis: Any, keepdims: bool) -> tuple[int, ...]:
@@ -38,14 +48,21 @@ def _spread(y_bar: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return np.broadcast_to(restore_axes(y_bar, x, axis, keepdims), x.shape)
 
 
+def _batch(name: str) -> Rule:
+    def batch(flags: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
+        return bind(name, x, axis=shifted_axes(axis, single_ndim(x, True)), keepdims=keepdims)
+
+    return batch
+
+
 sum_ = linear(
     "sum", code="xp.sum({0}, axis={axis}, keepdims={keepdims})", infer=_infer(np.sum),
-    transpose=(_spread,), label="sum", latex=r"\sum {0}", cost="additions",
+    transpose=(_spread,), batch=_batch("sum"), label="sum", latex=r"\sum {0}", cost="additions",
 )  # fmt: skip
 mean = linear(
     "mean", code="xp.mean({0}, axis={axis}, keepdims={keepdims})", infer=_infer(np.mean),
     transpose=(lambda y_bar, x, axis, keepdims: _spread(y_bar / _count(x, axis), x, axis, keepdims),),
-    latex=r"\mathrm{{mean}}({0})", cost="additions",
+    batch=_batch("mean"), latex=r"\mathrm{{mean}}({0})", cost="additions",
 )  # fmt: skip
 
 
@@ -58,9 +75,9 @@ def _tangent_of_extreme(y: Any, x_dots: Any, x: Any, *, axis: Any, keepdims: boo
 
 max_ = general(
     "max", code="xp.max({0}, axis={axis}, keepdims={keepdims})", infer=_infer_extreme, tangent=_tangent_of_extreme,
-    sympy=lambda sp, *xs: sp.Max(*xs), latex=r"\max {0}",
+    batch=_batch("max"), sympy=lambda sp, *xs: sp.Max(*xs), latex=r"\max {0}",
 )  # fmt: skip
 min_ = general(
     "min", code="xp.min({0}, axis={axis}, keepdims={keepdims})", infer=_infer_extreme, tangent=_tangent_of_extreme,
-    sympy=lambda sp, *xs: sp.Min(*xs), latex=r"\min {0}",
+    batch=_batch("min"), sympy=lambda sp, *xs: sp.Min(*xs), latex=r"\min {0}",
 )  # fmt: skip

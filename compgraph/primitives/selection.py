@@ -8,7 +8,7 @@ import numpy as np
 
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval
-from compgraph.primitives.kinds import linear, result_dtype, shape_of
+from compgraph.primitives.kinds import all_aligned, linear, result_dtype, shape_of
 
 
 def _infer_where(condition: Any, x1: Any, x2: Any) -> Aval:
@@ -19,9 +19,13 @@ def _infer_where(condition: Any, x1: Any, x2: Any) -> Aval:
         raise ShapeError(f"shapes {', '.join(map(str, shapes))} do not broadcast") from None
 
 
+def _batch_where(flags: Any, condition: Any, x1: Any, x2: Any) -> Any:
+    return np.where(*all_aligned(flags, (condition, x1, x2)))
+
+
 # Linear in the pair of values for a fixed condition: a NaN in the branch not taken stays there.
 where = linear(
-    "where", code="xp.where({0}, {1}, {2})", infer=_infer_where, groups=((1, 2),),
+    "where", code="xp.where({0}, {1}, {2})", infer=_infer_where, groups=((1, 2),), batch=_batch_where,
     transpose=(
         None,
         lambda y_bar, condition, x1, x2: np.where(condition, y_bar, 0),

@@ -8,21 +8,36 @@ import numpy as np
 
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval
-from compgraph.primitives.kinds import linear, normalized_axes, result_dtype, shape_of
+from compgraph.primitives.kinds import (
+    aligned,
+    all_batched,
+    linear,
+    normalized_axes,
+    result_dtype,
+    shape_of,
+    shifted_axes,
+    single_ndim,
+)
 
 
 def _infer_reshape(x: Any, *, shape: tuple[int, ...]) -> Aval:
-    size = int(np.prod(x.shape, dtype=int))
+    return _resolved(shape_of(x), shape), x.dtype
+
+
+def _resolved(have: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape` with its -1 replaced by what is left of an array of shape `have`."""
+    size = int(np.prod(have, dtype=int))
     known = int(np.prod([length for length in shape if length != -1], dtype=int))
     free = shape.count(-1)
     if free > 1 or (free and (known == 0 or size % known)) or (not free and size != known):
-        raise ShapeError(f"cannot make shape {shape} out of {x.shape}")
-    return tuple(size // known if length == -1 else length for length in shape), x.dtype
+        raise ShapeError(f"cannot make shape {shape} out of {have}")
+    return tuple(size // known if length == -1 else length for length in shape)
 
 
 reshape = linear(
     "reshape", code="xp.reshape({0}, {shape})", infer=_infer_reshape,
     transpose=(lambda y_bar, x, shape: np.reshape(y_bar, x.shape),),
+    batch=lambda flags, x, shape: np.reshape(x, (x.shape[0], *_resolved(x.shape[1:], shape))),
 )  # fmt: skip
 
 
@@ -45,6 +60,7 @@ def _inverse_permutation(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, 
 transpose = linear(
     "transpose", code="xp.transpose({0}, {axes})", infer=_infer_transpose,
     transpose=(lambda y_bar, x, axes: np.transpose(y_bar, _inverse_permutation(axes, len(x.shape))),),
+    batch=lambda flags, x, axes: np.transpose(x, (0, *(axis + 1 for axis in permutation(axes, len(x.shape) - 1)))),
     label="T", latex=r"{0}^\top",
 )  # fmt: skip
 
@@ -62,7 +78,8 @@ def _infer_broadcast_to(x: Any, *, shape: tuple[int, ...]) -> Aval:
 broadcast_to = linear(
     # The sweep sums out broadcast axes, which is all that this transpose has to do.
     "broadcast_to", code="xp.broadcast_to({0}, {shape})", infer=_infer_broadcast_to,
-    transpose=(lambda y_bar, x, shape: y_bar,), label="broadcast",
+    transpose=(lambda y_bar, x, shape: y_bar,),
+    batch=lambda flags, x, shape: np.broadcast_to(aligned(x, len(shape)), (x.shape[0], *shape)), label="broadcast",
 )  # fmt: skip
 
 
@@ -87,9 +104,16 @@ def _transpose_concatenate(index: int, y_bar: Any, *xs: Any, axis: int) -> Any:
     return y_bar[(slice(None),) * axis + (slice(start, start + xs[index].shape[axis]),)]
 
 
+def _batch_joined(join: Any, more: int) -> Any:
+    def batch(flags: Any, *xs: Any, axis: int) -> Any:
+        return join(all_batched(flags, xs), axis=shifted_axes(axis, single_ndim(xs[0], flags[0]) + more)[0])
+
+    return batch
+
+
 concatenate = linear(
     "concatenate", code="xp.concatenate([{*}], axis={axis})", infer=_infer_concatenate,
-    transpose=_transpose_concatenate, groups=(),
+    transpose=_transpose_concatenate, groups=(), batch=_batch_joined(np.concatenate, 0),
 )  # fmt: skip
 
 
@@ -107,5 +131,6 @@ def _transpose_stack(index: int, y_bar: Any, *xs: Any, axis: int) -> Any:
 
 
 stack = linear(
-    "stack", code="xp.stack([{*}], axis={axis})", infer=_infer_stack, transpose=_transpose_stack, groups=()
-)
+    "stack", code="xp.stack([{*}], axis={axis})", infer=_infer_stack, transpose=_transpose_stack, groups=(),
+    batch=_batch_joined(np.stack, 1),
+)  # fmt: skip
