@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compgraph.errors import CompgraphError
+from compgraph.tables import framed
 
 
 class WrongDerivativeError(CompgraphError, AssertionError):
@@ -112,8 +113,9 @@ class CheckReport:
         def row(cells: Sequence[str], tag: str) -> str:
             return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-        body = "\n".join([row(_HEADERS, "th"), *(row(cells, "td") for cells in self._cells())])
-        return {"text/plain": str(self), "text/html": f"<table>\n{body}\n</table>\n<pre>{html.escape(self._findings())}</pre>"}
+        head, body = row(_HEADERS, "th"), "\n".join(row(cells, "td") for cells in self._cells())
+        table = framed(f"<thead>{head}</thead>\n<tbody>{body}</tbody>")
+        return {"text/plain": str(self), "text/html": f"{table}\n<pre>{html.escape(self._findings())}</pre>"}
 
 
 def _shown(value: float | None, digits: int = 7) -> str:

@@ -23,6 +23,24 @@ class Cell(NamedTuple):
     marks: str
 
 
+_STYLE = """
+.compgraph-table table { border-collapse: collapse; font: 0.9em/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+.compgraph-table caption { text-align: left; padding: 0.4em 0.6em; font-weight: bold; }
+.compgraph-table th { text-align: left; padding: 0.1em 0.6em; border-bottom: 2px solid currentColor; font-weight: bold; }
+.compgraph-table td { text-align: left; padding: 0.1em 0.6em; white-space: nowrap; background: none; }
+.compgraph-table td.rule, .compgraph-table td.numbers { padding-left: 0; }
+.compgraph-table td.numbers { opacity: 0.75; }
+.compgraph-table td.value, .compgraph-table th.value { text-align: right; font-weight: bold; }
+.compgraph-table td.value + td, .compgraph-table th.value + th { border-left: 1px solid currentColor; }
+.compgraph-table tbody tr:not(.more) td { border-top: 1px solid rgb(128 128 128 / 0.35); }
+"""
+
+
+def framed(rows: str) -> str:
+    """The inside of an HTML table as a fragment of a page, with its style."""
+    return f'<div class="compgraph-table"><style>{_STYLE}</style><table>{rows}</table></div>'
+
+
 _EMPTY = Cell("", "", "", "", "", "", "")
 
 
@@ -52,16 +70,17 @@ class Table:
         return str(self)
 
     def to_html(self) -> str:
-        """A `<table>` with classes to style it by; nothing is loaded and every text is escaped."""
-        head = "".join(f'<th scope="col" colspan="3">{html.escape(side)}</th><th scope="col">value</th>' for side in self.sides)
+        """A `<div>` with a table and its style; it takes the page's colours, loads nothing, and every text is escaped."""
+        head = "".join(
+            f'<th scope="col" colspan="3">{html.escape(side)}</th><th scope="col" class="value">value</th>' for side in self.sides
+        )
         body = []
         for row in self.rows:
             for number, line in enumerate(row):
                 marks = " ".join(filter(None, [line[0].marks, "more" if number else ""]))
                 body.append(f'<tr class="{html.escape(marks)}">' + "".join(map(_html_cells, line)) + "</tr>")
-        return (
-            f'<table class="compgraph-trace"><caption>{html.escape(self.caption)}</caption><thead><tr>{head}</tr></thead>'
-            f"<tbody>{''.join(body)}</tbody></table>"
+        return framed(
+            f"<caption>{html.escape(self.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
         )
 
     def to_latex(self) -> str:
@@ -108,7 +127,8 @@ class _TextSide:
 def _html_cells(cell: Cell) -> str:
     rule = f"{cell.sign} {cell.rule}" if cell.rule else ""
     numbers = f"{cell.sign} {cell.numbers}" if cell.numbers else ""
-    return "".join(f"<td>{html.escape(text)}</td>" for text in (cell.name, rule, numbers, cell.value))
+    texts = (("name", cell.name), ("rule", rule), ("numbers", numbers), ("value", cell.value))
+    return "".join(f'<td class="{kind}">{html.escape(text)}</td>' for kind, text in texts)
 
 
 def _math(latex: str) -> str:

@@ -26,7 +26,7 @@ def test_trace(capsys):
 
 def test_trace_formats(capsys):
     assert run(capsys, "trace", "x*x", "x=3", "--format", "latex")[1].startswith(r"\begin{tabular}")
-    assert run(capsys, "trace", "x*x", "x=3", "--format", "html")[1].startswith("<table")
+    assert run(capsys, "trace", "x*x", "x=3", "--format", "html")[1].startswith("<div class=\"compgraph-table\">")
     out = run(capsys, "trace", "x*y", "x=3", "y=2", "--mode", "forward", "--seed", "y", "--no-numbers")[1]
     assert "seed x_dot = 0, y_dot = 1" in out and "3 * 2" not in out
 

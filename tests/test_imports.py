@@ -19,7 +19,7 @@ PACKAGES = ["compgraph", "optim", "viz"]
 # compgraph/__init__.py, and therefore comes after every module whose names it gives out.
 ORDER = [
     "compgraph.backend", "compgraph.errors", "compgraph.origins", "compgraph.programs", "compgraph.operands", "compgraph.modes",
-    "compgraph.json_values",
+    "compgraph.json_values", "compgraph.tables",
     "compgraph.graph",
     "compgraph.invariants",
     "compgraph.primitives",
@@ -27,7 +27,7 @@ ORDER = [
     "compgraph.numerical", "compgraph.reports",
     "compgraph.containers", "compgraph.simplification", "compgraph.tracing", "compgraph.parsing",
     "compgraph.forward_mode", "compgraph.reverse_mode", "compgraph.batching",
-    "compgraph.emission", "compgraph.tables", "compgraph.evaluation", "compgraph.symbolic", "compgraph.interchange", "compgraph.ledger",
+    "compgraph.emission", "compgraph.evaluation", "compgraph.symbolic", "compgraph.interchange", "compgraph.ledger",
     "compgraph.transforms", "compgraph.compilation", "compgraph.certificate", "compgraph.comparison",
     "compgraph",
     "compgraph.nn",
