@@ -28,7 +28,7 @@ from compgraph.errors import (
 )
 from compgraph.evaluation import EvaluationTrace, Step, evaluate
 from compgraph.forward_mode import forward
-from compgraph.functions import relu, sigmoid, softplus, stop_gradient
+from compgraph.functions import relu, sigmoid, softplus, special, stop_gradient
 from compgraph.graph import METHODS, PRIMITIVES, Graph, Node, Primitive, bind, constant, graph_of, variable
 from compgraph.invariants import typecheck
 from compgraph.modes import detect_anomaly, no_grad, scope
@@ -71,7 +71,7 @@ __all__ = [
     "Graph", "GraphError", "ImmutableNodeError", "InputError", "MissingDependencyError", "MissingRuleError", "Node", "NodeIndexError",
     "Primitive", "ShapeError", "Step", "ValueRangeError", "ZeroGradientWarning", "bind", "check", "constant", "detect_anomaly",
     "elementwise_grad", "evaluate", "forward", "from_sympy", "grad", "graph_of", "hessian", "hvp", "jacobian", "jvp", "no_grad",
-    "parse", "relu", "reverse", "scope", "sigmoid", "simplify", "softplus", "stop_gradient", "trace", "typecheck",
+    "parse", "relu", "reverse", "scope", "sigmoid", "simplify", "softplus", "special", "stop_gradient", "trace", "typecheck",
     "value_and_grad", "variable", "vjp",
 ]  # fmt: skip
 del _emission, _numpy_protocol

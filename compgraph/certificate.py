@@ -24,7 +24,7 @@ from compgraph.emission import formula
 from compgraph.errors import CompgraphError, InputError, MissingRuleError, ShapeError
 from compgraph.forward_mode import value_of
 from compgraph.graph import PRIMITIVES, Graph, Node, Primitive, active_nodes, ancestors, apply, bind, graph_of, variable
-from compgraph.numerical import Array, Differentiated, Path, differentiate
+from compgraph.numerical import Array, Differentiated, Path, adjoint_of, any_complex, differentiate, double, flat, inner, is_continuous
 from compgraph.origins import describe_origin, source_line
 from compgraph.reports import CheckReport, CheckRow
 from compgraph.symbolic import (
@@ -49,6 +49,7 @@ SAMPLE = 48  # entries of an elementwise result that SymPy is asked for
 ENTRIES = 100  # of an array through which SymPy pushes a direction
 EXPRESSION = 2000  # operations of a whole expression, written out, that SymPy differentiates
 TINY = 1e-90  # counts as 0 beside a complex step of 1e-100
+COMPLEX = "SymPy: complex numbers are compared numerically"
 PAIRS = 64  # of an output and an input that are compared one by one
 
 
@@ -222,29 +223,26 @@ def whole_derivative(
 # ------------------------------------------------------------------------------------ one local partial
 
 
-def _double(arg: Any) -> Any:
-    """float32 in float64: the reference is the derivative at exactly these values, whatever their dtype."""
-    return arg.astype(np.float64) if hasattr(arg, "dtype") and arg.dtype.kind == "f" else arg
-
-
-def _flat(value: Any) -> Array:
-    return np.ravel(np.asarray(value)).astype(np.float64)
-
-
 def _direction(like: Any, generator: np.random.Generator) -> Any:
-    """1 for a number. For an array, random factors near 1 in the size of its entries: positive, so nothing cancels."""
+    """1 for a number. For an array, random factors near 1 in the size of its entries: positive, so nothing cancels.
+
+    Complex ones point into the first quadrant.
+    """
+    turn = 0.8 + 0.6j if like.dtype.kind == "c" else 1
     if not np.shape(like):
-        return np.ones((), like.dtype)[()]
-    return (generator.uniform(0.5, 1.5, like.shape) * np.maximum(1.0, abs(np.nan_to_num(like, posinf=0.0, neginf=0.0)))).astype(like.dtype)
+        return like.dtype.type(turn)
+    size = np.maximum(1.0, abs(np.nan_to_num(like, posinf=0.0, neginf=0.0)))
+    return (turn * generator.uniform(0.5, 1.5, like.shape) * size).astype(like.dtype)
 
 
 def _step_scale(x: Any, x_dot: Any) -> float:
-    return float(np.min(np.maximum(1.0, abs(_flat(x))) / _flat(x_dot), initial=np.inf, where=np.isfinite(_flat(x)))) if np.size(x) else 1.0
+    size, step = abs(np.ravel(double(x))), abs(np.ravel(double(x_dot)))
+    return float(np.min(np.maximum(1.0, size) / step, initial=np.inf, where=np.isfinite(size))) if size.size else 1.0
 
 
 def _tolerance(values: Sequence[Any], rtol: float | None) -> tuple[float, float, float]:
     """The relative tolerance, the rounding unit and what counts as 0, for a computation with these values."""
-    kinds = [np.finfo(value.dtype) for value in values if hasattr(value, "dtype") and value.dtype.kind == "f"]
+    kinds = [np.finfo(value.dtype) for value in values if is_continuous(value)]
     eps = max(float(kind.eps) for kind in kinds)
     return (eps**0.75 if rtol is None else rtol), eps, max(TINY, *(float(kind.tiny) for kind in kinds))
 
@@ -255,29 +253,32 @@ def _local_case(node: Node, place: int, xs: list[Any], y: Any, generator: np.ran
     x_dot = _direction(x, generator)
     y_bar = _direction(np.ones(np.shape(y), y.dtype)[()], generator)
     rtol, eps, zero = _tolerance([y, *xs], rtol)
+    pairs = any_complex((y, *xs))
 
     def path(step: Any, nudge: float) -> Array:
-        moved = [_double(arg) * (1 + nudge) if getattr(arg, "dtype", np.dtype(bool)).kind == "f" else arg for arg in xs]
-        moved[place] = moved[place] + step * _double(x_dot)
-        return np.ravel(np.asarray(primitive.evaluate(*moved, **node.params)))
+        moved = [double(arg) * (1 + nudge) if is_continuous(arg) else arg for arg in xs]
+        moved[place] = moved[place] + step * double(x_dot)
+        found = primitive.evaluate(*moved, **node.params)
+        return flat(found) if pairs else np.ravel(np.asarray(found))
 
     def push() -> Array:
-        return _flat(forward_mode.push(primitive, y, xs, [x_dot if index == place else None for index in range(len(xs))], node.params))
+        return flat(forward_mode.push(primitive, y, xs, [x_dot if index == place else None for index in range(len(xs))], node.params))
 
     def pull(seed: Array) -> float:
         leaf = Node(None, (), {}, x)
         alone = Node(primitive, tuple(leaf if index == place else arg for index, arg in enumerate(xs)), node.params, y)
-        x_bar = reverse_mode.sweep([alone], {alone: seed.reshape(y.shape).astype(y.dtype)[()]}, {leaf}, value_of)[leaf]
+        x_bar = reverse_mode.sweep([alone], {alone: adjoint_of(seed, y)}, {leaf}, value_of)[leaf]
         if x_bar.shape != x.shape:
             raise ShapeError(f"the adjoint of {x.shape} has shape {x_bar.shape}")
-        return float(np.sum(_flat(x_bar) * _flat(x_dot)))
+        return inner(x_bar, x_dot)
 
     entrywise = primitive.partials is not None
-    largest = np.broadcast_to(abs(_double(x_dot)) / np.maximum(1.0, abs(_double(x))), y.shape) if entrywise else 0.0
+    largest = np.broadcast_to(abs(double(x_dot)) / np.maximum(1.0, abs(double(x))), y.shape) if entrywise else 0.0
     return Case(
-        y=_flat(y), y_bar=_flat(y_bar), push=push, pull=pull, path=path, rtol=rtol, eps=eps, entrywise=entrywise,
+        y=flat(y), y_bar=flat(y_bar), push=push, pull=pull, path=path, rtol=rtol, eps=eps, entrywise=entrywise,
         derive=lambda suspicious: _derived(node, place, xs, y, x_dot, suspicious), scale=_step_scale(x, x_dot),
-        analytic=_is_analytic(primitive), floor=zero + np.nan_to_num(64 * eps * np.ravel(abs(_double(y)) * largest), posinf=0.0),
+        analytic=_is_analytic(primitive) and not pairs,
+        floor=zero + np.nan_to_num(64 * eps * np.repeat(np.ravel(abs(double(y)) * largest), 1 + (y.dtype.kind == "c")), posinf=0.0),
     )  # fmt: skip
 
 
@@ -289,10 +290,12 @@ def _is_analytic(primitive: Primitive) -> bool:
 def _derived(node: Node, place: int, xs: list[Any], y: Any, x_dot: Any, suspicious: Array) -> tuple[Array, Array, str]:
     """J x_dot as SymPy derives it; which entries it was asked for; and why not more."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
-    result, asked = np.full(np.size(y), np.nan), np.zeros(np.size(y), bool)
+    result, asked = np.full(flat(y).size, np.nan), np.zeros(flat(y).size, bool)
+    if any_complex((y, *xs)):
+        return result, asked, COMPLEX
     try:
         if primitive.partials is None:
-            return _flat(directional_derivative(node, xs, place, x_dot, limit=ENTRIES)), ~asked, ""
+            return flat(directional_derivative(node, xs, place, x_dot, limit=ENTRIES)), ~asked, ""
         order = np.argsort(~suspicious, kind="stable")  # those first that look wrong, then evenly spread ones
         head, rest = np.split(order, [min(SAMPLE // 2, int(np.sum(suspicious)))])
         chosen = [*head, *rest[:: max(1, math.ceil(len(rest) / (SAMPLE - len(head))))]]
@@ -312,7 +315,7 @@ def _local_rows(graph: Graph, values: dict[Node, Any], active: set[Node], seed: 
     """A row for each argument of each node through which a derivative can flow, and one where it is stopped."""
     for number, node in enumerate(graph.nodes):
         primitive = node.primitive
-        if primitive is None or node.dtype.kind != "f":
+        if primitive is None or node.dtype.kind not in "fc":
             continue
         xs = [values[arg] if isinstance(arg, Node) else arg for arg in node.args]
         about: dict[str, Any] = {
@@ -320,7 +323,7 @@ def _local_rows(graph: Graph, values: dict[Node, Any], active: set[Node], seed: 
             "place": describe_origin(node.origin), "line": source_line(node.origin),
         }  # fmt: skip
         for place, arg in enumerate(node.args):
-            if not isinstance(arg, Node) or arg not in active or arg.dtype.kind != "f":
+            if not isinstance(arg, Node) or arg not in active or arg.dtype.kind not in "fc":
                 continue
             argument = graph.names[arg]
             if not primitive.differentiable or primitive.kind(place) == "none":
@@ -345,8 +348,8 @@ def _rule(primitive: Primitive, count: int, place: int) -> str:
 
 def _whole_rows(graph: Graph, values: dict[Node, Any], active: set[Node], seed: int, rtol: float | None) -> Iterator[CheckRow]:
     """Each output by each input; above `PAIRS` of them, all outputs by all inputs along one joint direction."""
-    outputs = [node for node in dict.fromkeys(graph.outputs) if node.dtype.kind == "f" and node in active]
-    inputs = [node for node in graph.inputs if node.dtype.kind == "f"]
+    outputs = [node for node in dict.fromkeys(graph.outputs) if node.dtype.kind in "fc" and node in active]
+    inputs = [node for node in graph.inputs if node.dtype.kind in "fc"]
     if not outputs or not inputs:
         return
     groups: list[tuple[tuple[Node, ...], tuple[Node, ...]]] = [((output,), (one,)) for output in outputs for one in inputs]
@@ -365,17 +368,18 @@ def _whole_case(
     generator: np.random.Generator, rtol: float | None, limit: int,
 ) -> tuple[Case, list[str]]:  # fmt: skip
     directions = {node: _direction(values[node], generator) for node in wrt}
-    fixed = [node for node in graph.nodes if node.primitive is not None and not node.primitive.differentiable and node.dtype.kind == "f"]
-    kept = {node: _double(values[node]) for node in (*fixed, *graph.inputs)}
-    splits = np.cumsum([np.size(values[node]) for node in of])[:-1]
+    fixed = [node for node in graph.nodes if node.primitive is not None and not node.primitive.differentiable and node.dtype.kind in "fc"]
+    kept = {node: double(values[node]) for node in (*fixed, *graph.inputs)}
+    pairs = any_complex(graph.nodes)
+    splits = np.cumsum([flat(values[node]).size for node in of])[:-1]
     base, eps, zero = _tolerance(graph.nodes, rtol)
     rule: list[str] = []
 
     def joined(parts: Any) -> Array:
-        return np.concatenate([np.ravel(np.asarray(part)) for part in parts])
+        return np.concatenate([flat(part) if pairs else np.ravel(np.asarray(part)) for part in parts])
 
     def path(step: Any, nudge: float) -> Array:
-        environment = {**kept, **{node: kept[node] * (1 + nudge) + step * _double(direction) for node, direction in directions.items()}}
+        environment = {**kept, **{node: kept[node] * (1 + nudge) + step * double(direction) for node, direction in directions.items()}}
         for node in graph.nodes:
             if node not in environment:
                 environment[node] = _evaluated(node, environment)
@@ -383,16 +387,18 @@ def _whole_case(
 
     def push() -> Array:
         tangents = forward_mode.sweep(graph.nodes, dict(directions), values.__getitem__)
-        return _flat(joined(tangents.get(node, np.zeros(node.shape)) for node in of))
+        return flat(joined(tangents.get(node, np.zeros(node.shape, node.dtype)) for node in of))
 
     def pull(seed: Array) -> float:
         parts = np.split(seed, splits)
-        seeds = {node: part.reshape(node.shape).astype(node.dtype)[()] for node, part in zip(of, parts, strict=True)}
+        seeds = {node: adjoint_of(part, node) for node, part in zip(of, parts, strict=True)}
         adjoints = reverse_mode.sweep(graph.nodes, seeds, active, values.__getitem__)
-        return float(sum(np.sum(_flat(adjoints[node]) * _flat(directions[node])) for node in wrt if node in adjoints))
+        return float(sum(inner(adjoints[node], directions[node]) for node in wrt if node in adjoints))
 
     def derive(_: Array) -> tuple[Array, Array, str]:
-        size = sum(np.size(values[node]) for node in of)
+        size = y.size
+        if pairs:
+            return np.full(size, np.nan), np.zeros(size, bool), COMPLEX
         try:
             found, text = whole_derivative(graph, values, fixed, of, directions, limit=limit)
         except TooLargeError as error:
@@ -403,10 +409,11 @@ def _whole_case(
         return joined(found), np.ones(size, bool), ""
 
     flows = [node.primitive for node in graph.nodes if node.primitive is not None and node in active]
-    y = _flat(joined(values[node] for node in of))
+    y = flat(joined(values[node] for node in of))
     case = Case(
-        y=y, y_bar=_flat(joined(_direction(np.ones(node.shape), generator) for node in of)), push=push, pull=pull, derive=derive,
-        path=path, analytic=all(map(_is_analytic, flows)), scale=min(_step_scale(values[node], directions[node]) for node in wrt),
+        y=y, y_bar=flat(joined(_direction(double(np.ones(node.shape, node.dtype)), generator) for node in of)), push=push, pull=pull,
+        derive=derive, path=path, analytic=not pairs and all(map(_is_analytic, flows)),
+        scale=min(_step_scale(values[node], directions[node]) for node in wrt),
         # Rounding errors add up along the graph; a derivative that cancels keeps those of the terms.
         rtol=100 * base if rtol is None else rtol, eps=eps, floor=zero + np.nan_to_num(100 * eps * abs(y), posinf=0.0), whole=True,
     )  # fmt: skip
@@ -416,7 +423,7 @@ def _whole_case(
 def _evaluated(node: Node, environment: dict[Node, Any]) -> Any:
     """A node's value for arguments that may be complex, which `bind` does not let in."""
     if node.primitive is None:
-        return _double(node.value)
+        return double(node.value)
     return node.primitive.evaluate(*[environment[arg] if isinstance(arg, Node) else arg for arg in node.args], **node.params)
 
 
@@ -450,7 +457,7 @@ def check(f_or_graph: Callable[..., Any] | Graph, /, *args: Any, seed: int = 0, 
         for node in graph.nodes:
             if node not in values:
                 values[node] = apply(node, values)
-        active = active_nodes(graph.nodes, [node for node in graph.inputs if node.dtype.kind == "f"])
+        active = active_nodes(graph.nodes, [node for node in graph.inputs if node.dtype.kind in "fc"])
         rows = [*_local_rows(graph, values, active, seed, rtol), *_whole_rows(graph, values, active, seed, rtol)]
     return CheckReport(graph.name, tuple(rows))
 
@@ -479,7 +486,7 @@ def check_primitive(primitive: str | Primitive, /, *args: Any, seed: int = 0, rt
         raise InputError(f"there is no primitive {name!r}")
     nodes: list[Any] = []
     for number, arg in enumerate(args, 1):
-        moves = isinstance(arg, float) or getattr(arg, "dtype", np.dtype(bool)).kind == "f"
+        moves = isinstance(arg, (float, complex)) or is_continuous(arg)
         nodes.append(variable(arg, name=f"x{number}") if moves else arg)
     with np.errstate(all="ignore"):
         result = bind(primitive, *nodes, **params)

@@ -24,26 +24,27 @@ def flatten(tree: Any, path: str = "") -> tuple[list[Any], list[str], Rebuild]:
     """
     leaves: list[Any] = []
     paths: list[str] = []
+    return leaves, paths, _take(tree, path, 0, leaves, paths)
 
-    def take(part: Any, path: str, depth: int) -> Rebuild:
-        if depth > 100:
-            raise InputError(f"{path[:40]}... is nested more than 100 deep")
-        if isinstance(part, dict):
-            keys = list(part)
-            inner = [take(part[key], f"{path}.{key}" if path else str(key), depth + 1) for key in keys]
-            return lambda flat: dict(zip(keys, [build(flat) for build in inner], strict=True))
-        if isinstance(part, (list, tuple)):
-            inner = [take(one, f"{path}[{number}]", depth + 1) for number, one in enumerate(part)]
-            if hasattr(part, "_fields"):
-                return lambda flat: type(part)(*[build(flat) for build in inner])
-            make = tuple if isinstance(part, tuple) else list
-            return lambda flat: make(build(flat) for build in inner)
-        place = len(leaves)
-        leaves.append(part)
-        paths.append(path)
-        return lambda flat: flat[place]
 
-    return leaves, paths, take(tree, path, 0)
+def _take(part: Any, path: str, depth: int, leaves: list[Any], paths: list[str]) -> Rebuild:
+    """Put the leaves of `part` into `leaves`. No closure: one that calls itself would keep them alive, and their graph."""
+    if depth > 100:
+        raise InputError(f"{path[:40]}... is nested more than 100 deep")
+    if isinstance(part, dict):
+        keys = list(part)
+        inner = [_take(part[key], f"{path}.{key}" if path else str(key), depth + 1, leaves, paths) for key in keys]
+        return lambda flat: dict(zip(keys, [build(flat) for build in inner], strict=True))
+    if isinstance(part, (list, tuple)):
+        inner = [_take(one, f"{path}[{number}]", depth + 1, leaves, paths) for number, one in enumerate(part)]
+        if hasattr(part, "_fields"):
+            return lambda flat: type(part)(*[build(flat) for build in inner])
+        make = tuple if isinstance(part, tuple) else list
+        return lambda flat: make(build(flat) for build in inner)
+    place = len(leaves)
+    leaves.append(part)
+    paths.append(path)
+    return lambda flat: flat[place]
 
 
 def leaves_like(template: Any, tree: Any, path: str) -> tuple[list[Any], list[str]]:

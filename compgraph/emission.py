@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compgraph.errors import MissingRuleError
 from compgraph.graph import Graph, Node, Primitive, provides
 from compgraph.operands import short
 from compgraph.programs import is_name
@@ -46,7 +47,7 @@ def _slots(code: str) -> tuple[int, dict[str, int]]:
     (4, {'0': 4, '1': 5})
     """
     names = {field: f"_slot{field}" for _, field, _, _ in string.Formatter().parse(code) if field and field != "*"}
-    filled = string.Formatter().vformat(code.replace("{*}", ""), [names.get(str(place), "") for place in range(9)], names)
+    filled = string.Formatter().vformat(code.replace("{*}", "_xs"), [names.get(str(place), "") for place in range(9)], names)
     body = ast.parse(filled, mode="eval").body
     operator = body.op if isinstance(body, ast.BinOp) else body
     own = _PRECEDENCES.get(type(operator), ATOM)
@@ -73,6 +74,8 @@ def applied(primitive: Primitive, args: Sequence[Text], params: dict[str, str]) 
     '(a + b) * c'
     """
     own, needs = _slots(primitive.code)
+    if "{" in params.get("index", ""):
+        params = {**params, "index": re.sub(r"\{(\d+)\}", lambda place: args[int(place[1])].text, params["index"])}
     texts = [bracketed(part, needs.get(str(place), 0)) for place, part in enumerate(args)]
     together = ", ".join(part.text for part in args)
     return Text(string.Formatter().vformat(primitive.code, texts, {**params, "*": together}), own)
@@ -97,9 +100,14 @@ def literal(value: Any) -> str:
             return f"np.full({value.shape}, {literal(value.flat[0].item())}{dtype})"
         if value.size == 0:
             return f"np.zeros({value.shape}, np.{value.dtype.name})"
-        entries = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(value.tolist()))
+        if value.dtype.kind == "c":
+            entries = _complex_entries(value.tolist())
+        else:
+            entries = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(value.tolist()))
         dtype = "" if value.dtype in (np.float64, np.int64, np.bool_) else f", np.{value.dtype.name}"
         return f"np.array({entries}{dtype})"
+    if isinstance(value, complex) and not isinstance(value, np.generic):
+        return f"complex({literal(value.real)}, {literal(value.imag)})"  # a sum would lose the sign of a zero
     if isinstance(value, np.float64):
         return f"np.float64({literal(float(value))})"
     if isinstance(value, np.generic):
@@ -113,6 +121,10 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
+def _complex_entries(entries: Any) -> str:
+    return f"[{', '.join(map(_complex_entries, entries))}]" if isinstance(entries, list) else literal(entries)
+
+
 def index_text(index: Any) -> str:
     """An index as it stands between brackets.
 
@@ -121,6 +133,8 @@ def index_text(index: Any) -> str:
     """
     if isinstance(index, tuple):
         return ", ".join(map(index_text, index)) + "," * (len(index) == 1) if index else "()"
+    if isinstance(index, str):
+        return index  # the place of an argument, which `applied` fills
     if isinstance(index, slice):
         start, stop, step = ("" if part is None else str(part) for part in (index.start, index.stop, index.step))
         return f"{start}:{stop}" + (f":{step}" if step else "")
@@ -142,7 +156,7 @@ def _atom(text: str) -> Text:
 
 def _spoken(text: str) -> str:
     """The code without its library prefix and without arguments that say nothing, for reading."""
-    return re.sub(r", (axis=None|keepdims=False|None)(?=[,)])", "", text.replace("xp.", "").replace("np.s_", ""))
+    return re.sub(r", (axis=None|keepdims=False)(?=[,)])|, None(?=\))", "", re.sub(r"\b(xp\.|special\.|np\.s_)", "", text))
 
 
 def operand(arg: Any, names: Callable[[Node], str]) -> Text:
@@ -207,6 +221,8 @@ def number(value: Any, digits: int = 7) -> str:
         return str(bool(value))
     if np.ndim(value) == 0:
         value = value.item() if isinstance(value, (np.ndarray, np.generic)) else value
+        if isinstance(value, complex):
+            return f"{value.imag:.{digits}g}j" if not value.real else f"({value:.{digits}g})"
         return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
     def rows(part: np.ndarray[Any, Any]) -> str:
@@ -276,11 +292,21 @@ def to_source(graph: Graph) -> str:
         lines.append(f"{names[node]} = {code}" + _remark(graph, node, names))
     lines.append(f"return {', '.join(names[node] for node in graph.outputs)}")
     helpers = dict.fromkeys(node.primitive.helper for node in graph.nodes if node.primitive is not None and node.primitive.helper)
-    parts = ["import numpy as np"]
-    parts += [re.sub(r"  # type: ignore.*", "", inspect.getsource(helper)).rstrip() for helper in helpers]
+    libraries = sorted({node.primitive.library for node in graph.nodes if node.primitive is not None and node.primitive.library})
+    imports = ["import numpy as np", *("from {0} import {2}".format(*library.rpartition(".")) for library in libraries)]
+    parts = ["\n".join(imports)]
+    parts += [re.sub(r"  # type: ignore.*", "", helper_source(helper)).rstrip() for helper in helpers]
     inputs = ", ".join(names[node] for node in graph.inputs)
     parts.append(f"def {program_name(graph)}({inputs}):\n" + textwrap.indent("\n".join(lines), "    "))
     return "\n\n\n".join(parts) + "\n"
+
+
+def helper_source(helper: Callable[..., Any]) -> str:
+    """The text of a helper that a program prints; a user's own function brings it along as `source`."""
+    source: str | None = getattr(helper, "source", "")
+    if source is None:
+        raise MissingRuleError(f"the source of {helper.__name__} cannot be read, so no program can print it: define it in a file with def")
+    return source or inspect.getsource(helper)
 
 
 def _remark(graph: Graph, node: Node, names: dict[Node, str]) -> str:
@@ -292,15 +318,18 @@ def _remark(graph: Graph, node: Node, names: dict[Node, str]) -> str:
 
 
 def program_name(graph: Graph) -> str:
-    return graph.name if is_name(graph.name) and graph.name not in _RESERVED else "f"
+    return graph.name if is_name(graph.name) and graph.name not in _reserved(graph) else "f"
 
 
-_RESERVED = {"np", "abs", "slice", "sigmoid", "softplus", "relu", "scatter_add"}
+def _reserved(graph: Graph) -> set[str]:
+    """What a program calls: libraries, builtins and its own helpers."""
+    helpers = [node.primitive.helper for node in graph.nodes if node.primitive is not None]
+    return {"np", "special", "abs", "complex", "slice", *(helper.__name__ for helper in helpers if helper is not None)}
 
 
 def program_names(graph: Graph) -> dict[Node, str]:
     """`graph.names` as valid, unique Python names: the one place where they are made so."""
-    taken = set(_RESERVED)
+    taken = _reserved(graph)
     result: dict[Node, str] = {}
     for node, wish in graph.names.items():
         base = re.sub(r"\W+", "_", wish, flags=re.ASCII).strip("_") or "v"

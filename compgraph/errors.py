@@ -6,6 +6,8 @@ written for NumPy code keeps working when its arrays become nodes.
 
 from __future__ import annotations
 
+import numpy as np
+
 
 class CompgraphError(Exception):
     """Every error that the project raises on purpose."""
@@ -15,8 +17,12 @@ class ShapeError(CompgraphError, ValueError):
     """Shapes that do not fit."""
 
 
+class LinearAlgebraError(CompgraphError, np.linalg.LinAlgError):
+    """A matrix that is singular, not square, not positive definite or defective; `np.linalg.LinAlgError` catches it."""
+
+
 class DtypeError(CompgraphError, TypeError):
-    """A value of a kind that cannot be computed with: text, objects, complex numbers."""
+    """A value of a kind that cannot be computed with: text, objects, complex numbers where real ones are needed."""
 
 
 class InputError(CompgraphError, ValueError):
@@ -51,6 +57,10 @@ class NodeIndexError(CompgraphError, IndexError):
     """An index outside the axis it points into."""
 
 
+class NodeAxisError(ShapeError, np.exceptions.AxisError):
+    """An axis that the array does not have."""
+
+
 class MissingDependencyError(CompgraphError, ImportError):
     """An optional package is needed and absent; the message holds the line that installs it."""
 
@@ -61,9 +71,11 @@ class ZeroGradientWarning(UserWarning):
 
 # The first built-in that matches says which error of ours carries the message on.
 _COUNTERPARTS: tuple[tuple[type[Exception], type[CompgraphError]], ...] = (
+    (np.exceptions.AxisError, NodeAxisError),
     (OverflowError, ValueRangeError),
     (IndexError, NodeIndexError),
     (TypeError, DtypeError),
+    (np.linalg.LinAlgError, LinearAlgebraError),
     (ValueError, ShapeError),
 )
 

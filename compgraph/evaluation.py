@@ -89,11 +89,11 @@ def evaluate(
         trace_.seeds = _tangent_seeds(graph, seed)
         trace_.tangents = forward_mode.sweep(graph.nodes, dict(trace_.seeds), values.__getitem__)
         for node in graph.nodes:  # the sweep is over: what it did not reach is zero, and known to be
-            if node not in trace_.tangents and node.dtype.kind == "f" and not _is_constant(node):
+            if node not in trace_.tangents and node.dtype.kind in "fc" and not _is_constant(node):
                 trace_.tangents[node] = np.zeros(node.shape, node.dtype)[()]
     elif mode == "reverse":
         trace_.seeds = _adjoint_seeds(graph, seed, of)
-        active = active_nodes(graph.nodes, [node for node in graph.nodes if node.primitive is None and node.dtype.kind == "f"])
+        active = active_nodes(graph.nodes, [node for node in graph.nodes if node.primitive is None and node.dtype.kind in "fc"])
 
         def record(child: Node, index: int, arg: Node, partial: Any, term: Any) -> None:
             trace_.terms.setdefault(arg, []).append(Term(child, index, term))
@@ -109,7 +109,7 @@ def _is_constant(node: Node) -> bool:
 
 
 def _tangent_seeds(graph: Graph, seed: Any) -> dict[Node, Any]:
-    floating = [node for node in graph.inputs if node.dtype.kind == "f"]
+    floating = [node for node in graph.inputs if node.dtype.kind in "fc"]
     if not floating:
         raise InputError(f"{graph.name} has no floating-point input to differentiate with respect to")
     if seed is None:
@@ -145,6 +145,8 @@ def _adjoint_seeds(graph: Graph, seed: Any, of: Any) -> dict[Node, Any]:
     output = outputs[0]
     if seed is None and output.shape:
         raise ShapeError(f"{graph.names[output]} has shape {output.shape}: a reverse sweep from it needs a seed of that shape")
+    if seed is None and output.dtype.kind == "c":
+        raise InputError(f"{graph.names[output]} is complex: say with which seed, such as 1.0 for a holomorphic function")
     return {output: forward_mode.seeded(1.0 if seed is None else seed, output, graph.names[output])}
 
 

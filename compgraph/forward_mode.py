@@ -14,7 +14,7 @@ import numpy as np
 from compgraph.errors import InputError, ShapeError
 from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, bind, check_finite, constant, placeholder
 from compgraph.modes import current_mode, mode_with
-from compgraph.operands import input_value
+from compgraph.operands import input_value, real_input_value
 from compgraph.origins import here
 from compgraph.primitives.arithmetic import cast
 from compgraph.primitives.kinds import zeros_like
@@ -63,8 +63,11 @@ def push(primitive: Primitive, y: Any, xs: Sequence[Any], x_dots: Sequence[Any],
             for index in group:
                 operands[index] = zeros_like(xs[index]) if x_dots[index] is None else x_dots[index]
             add(bind(primitive, *operands, **params))
-    if primitive.tangent is not None and any(x_dot is not None for x_dot in x_dots):
-        add(primitive.tangent(y, tuple(x_dots), *xs, **params))
+    if primitive.tangent is not None:
+        if primitive.groups is not None:  # of a primitive that is linear in some arguments the rule is about the others
+            x_dots = [None if primitive.kind(index) == "linear" else x_dot for index, x_dot in enumerate(x_dots)]
+        if any(x_dot is not None for x_dot in x_dots):
+            add(primitive.tangent(y, tuple(x_dots), *xs, **params))
     if y_dot is None:
         return None
     # A sum of broadcast terms, or of float32 and float64 ones, need not have the result's shape and dtype yet.
@@ -136,16 +139,20 @@ def chosen_inputs(graph: Graph, wrt: Any) -> list[Node]:
     """The inputs to differentiate with respect to: those named, or all that hold floating-point numbers."""
     inputs = chosen(graph.inputs, graph.names, wrt, "input")
     if wrt is None:
-        return [node for node in inputs if node.dtype.kind == "f"]
+        return [node for node in inputs if node.dtype.kind in "fc"]
     for node in inputs:
-        if node.dtype.kind != "f":
+        if node.dtype.kind not in "fc":
             raise InputError(f"{graph.names[node]} is of dtype {node.dtype}: only floating-point inputs have derivatives{here()}")
     return inputs
 
 
 def seeded(seed: Any, node: Node, name: str) -> Any:
     """A seed of the node's shape and dtype, and never the caller's own memory."""
-    value = seed if isinstance(seed, Node) else input_value(seed, f"the seed of {name}").astype(node.dtype)
+    what = f"the seed of {name}"
+    if isinstance(seed, Node):
+        value = cast(seed, node.dtype) if node.dtype.kind == "c" else seed
+    else:
+        value = (input_value if node.dtype.kind == "c" else real_input_value)(seed, what).astype(node.dtype)
     if value.shape != node.shape:
         raise ShapeError(f"the seed of {name} has shape {value.shape}, {name} has {node.shape}{here()}")
     return value

@@ -39,7 +39,7 @@ from compgraph.errors import (
     ValueRangeError,
     restated,
 )
-from compgraph.operands import PLAIN, as_operand, input_value, named, short
+from compgraph.operands import PLAIN, REAL, as_operand, as_operands, input_value, named, real_input_value, short
 from compgraph.origins import (
     Origin,
     caller,
@@ -62,7 +62,8 @@ class Primitive:
     """An operation with its own rule. The fields are said in full in `primitives/kinds.py`, which makes them.
 
     `code` is the one statement of what is computed: `evaluate` is compiled from it, and programs print it.
-    `{0}`, `{1}` stand for arguments, `{*}` for all of them, `{axis}` for a parameter, `xp` for the array library.
+    `{0}`, `{1}` stand for arguments, `{*}` for all of them, `{axis}` for a parameter, `xp` for the array library. With
+    `library="scipy.special"` it may also say `special.erf({0})`; the library is imported when it first computes.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Primitive:
         tangent: Callable[..., Any] | None = None,
         differentiable: bool = True,
         analytic: bool = False,
+        takes_complex: bool | str | None = None,
         batch: Callable[..., Any] | None = None,
         helper: Callable[..., Any] | None = None,
+        library: str = "",
         sympy: Callable[..., Any] | None = None,
         label: str = "",
         latex: str = "",
@@ -93,9 +96,13 @@ class Primitive:
         self.tangent = tangent
         self.differentiable = differentiable
         self.analytic = analytic
+        # Partials hold for complex numbers where the function is holomorphic; a name says which primitive stands in there.
+        self.takes_complex = analytic or (partials is None and tangent is None) if takes_complex is None else takes_complex
         self.batch = batch
         self.helper = helper
+        self.library = library
         self.sympy = sympy
+        self.without_sympy = ""  # why SymPy has no form of it, where that is so
         self.label = label or name
         self.latex = latex
         self.cost = cost
@@ -108,9 +115,16 @@ class Primitive:
         places = sorted({field for field in self.fields if field.isdigit()}, key=int)
         names = list(dict.fromkeys(field for field in self.fields if field.isidentifier()))
         texts = {**{name: name for name in names}, "*": "*xs"}
+        positional = ["*xs"] if variadic else [f"x{place}" for place in places]
+        if "index" in names:  # whose places stand for the arguments that follow those of the code
+            texts["index"] = f"(placed(index, {len(places)}, indices) if indices else index)"
+            positional.append("*indices")
+            variadic = True
         body = string.Formatter().vformat(self.code, [f"x{place}" for place in places], texts)
-        signature = ", ".join((["*xs"] if variadic else [f"x{place}" for place in places]) + (["*"] * (not variadic)) * bool(names) + names)
-        namespace = {"xp": xp} if self.helper is None else {"xp": xp, self.helper.__name__: self.helper}
+        signature = ", ".join(positional + (["*"] * (not variadic)) * bool(names) + names)
+        namespace = {"xp": xp, "placed": placed} if self.helper is None else {"xp": xp, "placed": placed, self.helper.__name__: self.helper}
+        if self.library:
+            namespace[self.library.rpartition(".")[2]] = programs.Late(self.library)
         return programs.define(f"def {self.name}_({signature}):\n    return {body}\n", f"{self.name}_", namespace, title=self.name)
 
     def kind(self, index: int) -> str:
@@ -126,12 +140,32 @@ class Primitive:
             return "linear"
         return "none" if self.tangent is None or not self.differentiable else "general"
 
+    def is_index(self, place: int) -> bool:
+        """Whether argument `place` is an array of indices, which stands at a place of the parameter `index`."""
+        return "index" in self.fields and place >= sum(field.isdigit() for field in self.fields)
+
     def linear_groups(self, count: int) -> tuple[tuple[int, ...], ...]:
-        """The arguments in which the primitive is jointly linear; variadic ones are linear in all of theirs."""
-        return (tuple(range(count)),) if self.groups == () else self.groups or ()
+        """The arguments, of `count`, in which the primitive is jointly linear; `()` stands for all of them."""
+        if not self.groups:
+            return () if self.groups is None else (tuple(range(count)),)
+        return tuple(group for group in self.groups if group[0] < count)
 
     def __repr__(self) -> str:
         return f"Primitive({self.name!r}, {self.code!r})"
+
+
+def placed(index: Any, first: int, indices: Sequence[Any]) -> Any:
+    """An index with arguments at its places: the text "{1}" in it stands for argument 1.
+
+    >>> placed((slice(None), "{1}"), 1, [np.array([2, 0])])
+    (slice(None, None, None), array([2, 0]))
+
+    `indices` are the arguments from number `first` on. Raises `KeyError` for any other text.
+    """
+    arguments = {f"{{{number}}}": one for number, one in enumerate(indices, first)}
+    if isinstance(index, tuple):
+        return tuple(arguments[part] if isinstance(part, str) else part for part in index)
+    return arguments[index] if isinstance(index, str) else index
 
 
 PRIMITIVES: dict[str, Primitive] = {}
@@ -245,8 +279,8 @@ class Node:
                else ". Return it from the traced function and call the graph on numbers.")
         )
 
-    def item(self) -> Any:
-        return self.concrete("item()").item()
+    def item(self, *place: int) -> Any:
+        return self.concrete("item()").item(*place)
 
     def tolist(self) -> Any:
         return self.concrete("tolist()").tolist()
@@ -261,6 +295,11 @@ class Node:
                 "the math module takes plain numbers. Use the NumPy function of that name, as in np.exp(x)."
             )
         return float(self.concrete("float()"))
+
+    def __complex__(self) -> complex:
+        if is_stored_in_an_array():
+            self.__array__()
+        return complex(self.concrete("complex()"))
 
     def __int__(self) -> int:
         if is_stored_in_an_array():
@@ -285,8 +324,8 @@ class Node:
     def __setitem__(self, index: Any, value: Any) -> None:
         raise ImmutableNodeError(
             f"{describe(self)} cannot be assigned to in place, at {describe_origin(caller())}: a node is one line of "
-            "the graph and keeps its value. Write x = np.where(mask, new, x) to replace entries, or collect the "
-            "parts and join them with np.stack or np.concatenate."
+            "the graph and keeps its value. Write x = cg.at(x)[index].set(value) for x[index] = value, x = np.where(mask, "
+            "new, x) to replace entries by a condition, or collect the parts and join them with np.stack or np.concatenate."
         )
 
     def __len__(self) -> int:
@@ -319,6 +358,10 @@ class Node:
     def __rtruediv__(self, other: Any) -> Node: return _bind("divide", (other, self))
     def __pow__(self, other: Any) -> Node: return _bind("power", (self, other))
     def __rpow__(self, other: Any) -> Node: return _bind("power", (other, self))
+    def __mod__(self, other: Any) -> Node: return _bind("remainder", (self, other))
+    def __rmod__(self, other: Any) -> Node: return _bind("remainder", (other, self))
+    def __floordiv__(self, other: Any) -> Node: return _bind("floor_divide", (self, other))
+    def __rfloordiv__(self, other: Any) -> Node: return _bind("floor_divide", (other, self))
     def __matmul__(self, other: Any) -> Node: return _bind("matmul", (self, other))
     def __rmatmul__(self, other: Any) -> Node: return _bind("matmul", (other, self))
     def __neg__(self) -> Node: return _bind("negative", (self,))
@@ -395,7 +438,7 @@ class Node:
 
 
 def is_operand(value: Any) -> bool:
-    return isinstance(value, (Node, float, int, np.generic, np.ndarray, list))
+    return isinstance(value, (Node, float, int, complex, np.generic, np.ndarray, list))
 
 
 def variable(value: Any, name: str | None = None) -> Node:
@@ -409,7 +452,8 @@ def variable(value: Any, name: str | None = None) -> Node:
     2.473082
 
     The array is copied. Floats keep their dtype; integers and booleans become float64, since a derivative with
-    respect to an integer means nothing. Complex numbers, text and objects raise `DtypeError`.
+    respect to an integer means nothing. Complex numbers stay complex: see `primitives/complex.py` for what their
+    derivatives mean. Text and objects raise `DtypeError`.
     """
     if isinstance(value, Node):
         raise InputError(f"{describe(value)} is a node already{here()}")
@@ -465,8 +509,8 @@ def _bind(primitive: str | Primitive, args: tuple[Any, ...], params: dict[str, A
             arg = arg.value
             if arg is None:
                 abstract = True
-        elif arg.__class__ not in PLAIN and not (arg.__class__ is np.ndarray and arg.dtype.kind in "fiub"):
-            args = tuple(_checked_operand(primitive, arg) for arg in args)
+        elif arg.__class__ not in PLAIN and not (arg.__class__ is np.ndarray and arg.dtype.kind in "fiubc"):
+            args = as_operands(args, _is_node, primitive.name)  # type: ignore[union-attr]
             values = [arg.value if isinstance(arg, Node) else arg for arg in args]
             recorded = any(isinstance(arg, Node) for arg in args)
             abstract = any(value is None for value in values)
@@ -475,6 +519,11 @@ def _bind(primitive: str | Primitive, args: tuple[Any, ...], params: dict[str, A
     if not recorded:
         return primitive.evaluate(*args, **params)  # type: ignore[union-attr]
 
+    if primitive.takes_complex is not True:  # type: ignore[union-attr]
+        for arg, value in zip(args, values):  # noqa: B905  # of the same length, and strict= costs as much as a test
+            if value.__class__ not in REAL and getattr(arg if value is None else value, "dtype", _FLOAT64).kind == "c":
+                primitive = _complex_form(primitive, args, params)  # type: ignore[arg-type]
+                break
     mode = modes.mode.get()
     if mode is not modes.DEFAULT or abstract:
         return _bind_in_mode(mode, primitive, args, values, params, abstract)  # type: ignore[arg-type]
@@ -486,6 +535,17 @@ def _bind(primitive: str | Primitive, args: tuple[Any, ...], params: dict[str, A
     while library_files[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return Node(primitive, args, params, value, (frame.f_code, frame.f_lasti))  # type: ignore[arg-type]
+
+
+_FLOAT64 = np.dtype(np.float64)
+
+
+def _complex_form(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Primitive:
+    """The primitive that stands in for `primitive` where an argument is complex; `DtypeError` where none does."""
+    if isinstance(primitive.takes_complex, str):
+        return PRIMITIVES[primitive.takes_complex]
+    reason = "not defined, or not differentiable, for complex numbers. Take np.real, np.imag or np.abs first"
+    raise failure(primitive, args, params, DtypeError(reason))
 
 
 def _bind_in_mode(
@@ -519,10 +579,8 @@ def _kept(arg: Any, constants: dict[int, tuple[Any, Any]]) -> Any:
     return constants[id(arg)][1]
 
 
-def _checked_operand(primitive: Any, arg: Any) -> Any:
-    if isinstance(arg, Node):
-        return arg
-    return named(as_operand, arg, primitive.name)
+def _is_node(arg: Any) -> bool:
+    return isinstance(arg, Node)
 
 
 # ---------------------------------------------------------------------------------- errors in words
@@ -561,7 +619,8 @@ def failure(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any],
     try:
         primitive.infer(*args, **params)
     except Exception as better:  # the shape rule speaks of shapes in the user's words
-        reason, error = str(better), better
+        if not isinstance(error, DtypeError):  # which speaks the user's words already
+            reason, error = str(better), better
     operands = ", ".join(map(operand_text, args))
     shown = "".join(f", {name}={value!r}" for name, value in params.items() if value is not None)
     place = describe_origin(modes.mode.get().origin or caller())
@@ -813,10 +872,12 @@ def _fitted(value: Any, node: Node, name: str, wanted: str) -> Any:
     """`value` as an input of the traced shape and dtype."""
     if not isinstance(value, Node):
         what = f"{wanted}: {name}"
-        given = input_value(value, what) if node.dtype.kind == "f" else np.asarray(named(as_operand, value, what))[()]
-        value = given.astype(node.dtype) if given.dtype != node.dtype else given
-        if node.dtype.kind != "f" and not np.array_equal(value, given):
+        read = {"f": real_input_value, "c": input_value}.get(node.dtype.kind)
+        given = read(value, what) if read else np.asarray(named(as_operand, value, what))[()]
+        exact = bool(read) or (given.dtype.kind != "c" and np.array_equal(given.astype(node.dtype), given))
+        if not exact:
             raise ValueRangeError(f"{wanted}: {name} is of dtype {node.dtype}, which cannot hold {given!r:.60}{here()}")
+        value = given.astype(node.dtype) if given.dtype != node.dtype else given
     if value.shape != node.shape:
         shapes = f"{name} has shape {value.shape}, the graph was traced with {node.shape}"
         raise ShapeError(f"{wanted}: {shapes}; trace it again for that shape{here()}")

@@ -23,6 +23,7 @@ from compgraph.graph import PRIMITIVES, Graph, Node, provides
 from compgraph.invariants import typecheck
 from compgraph.json_values import Reader, dtype_name, encoded, parsed, shown
 from compgraph.origins import describe_origin
+from compgraph.primitives.indexing import filled
 
 FORMAT, VERSION = "compgraph graph", 1
 
@@ -223,7 +224,7 @@ def _read_node(reader: Reader, nodes: dict[str, Node], roles: Roles) -> None:
 def _check_inferred(place: str, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], claimed: Any) -> None:
     """Raise `GraphError` unless the primitive takes these arguments and gives what is claimed."""
     try:
-        if primitive.name == "index" and args and _entries_read(args[0].shape, params["index"]) > _LARGEST_PROBE:
+        if primitive.name == "index" and args and _entries_read(args[0].shape, filled(params["index"], args[1:])) > _LARGEST_PROBE:
             raise GraphError(f"it reads more than {_LARGEST_PROBE} entries by arrays of indices")
         inferred = primitive.infer(*args, **params)
         agrees = tuple(inferred[0]) == claimed[0] and inferred[1] == claimed[1]

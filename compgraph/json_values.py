@@ -4,6 +4,7 @@
 |---|---|
 | `true`, `2`, `2.0`, `{"float": "nan"}` | a bool, int or float: a weak number, which leaves float32 float32 |
 | `{"scalar": 2.0, "dtype": "float32"}` | a NumPy number |
+| `{"scalar": [2.0, -1.0], "dtype": "complex128"}` | a complex number: in arrays, too, it is a pair |
 | `{"array": [1.0, 2.0], "shape": [2], "dtype": "float64"}` | an array, its entries in C order |
 | `{"base64": "AAAA...", "shape": [500], "dtype": "float64"}` | an array as little-endian bytes, where it is long |
 | `null`, `"float32"`, `[0, 1]` | None, a text, a tuple: in `params` only |
@@ -29,8 +30,12 @@ from compgraph.origins import here
 
 _DTYPES = {
     name: np.dtype(name)
-    for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
+    for name in (
+        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "complex64",
+        "complex128",
+    )
 }
+_PARTS = {"complex64": "float32", "complex128": "float64"}  # which a complex number has two of
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _LONGEST_LIST = 64  # entries that a person still reads; longer arrays are written as bytes
 _DEEPEST = 16  # indices nest tuples two deep
@@ -83,12 +88,17 @@ def _encoded_array(array: np.ndarray[Any, Any], place: str) -> dict[str, Any]:
 
 
 def _number(number: Any) -> Any:
+    if isinstance(number, complex):
+        return [_number(number.real), _number(number.imag)]
     if isinstance(number, float) and not math.isfinite(number):
         return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
     return number
 
 
 def _array_of(numbers: list[Any], dtype: str) -> np.ndarray[Any, Any]:
+    if _DTYPES[dtype].kind == "c":
+        parts = [part for pair in numbers for part in pair]
+        return _array_of(parts, _PARTS[dtype]).view(dtype)
     with np.errstate(over="ignore"):
         return np.array([_NONFINITE[number] if isinstance(number, str) else number for number in numbers], _DTYPES[dtype])
 
@@ -215,6 +225,9 @@ class Reader:
 
     def numbers(self, numbers: list[Reader], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         """The entries of a one-dimensional array, each of which has to be exactly of its dtype."""
+        if dtype.kind == "c":
+            parts = [part for number in numbers for part in number.items(2)]
+            return self.numbers(parts, _DTYPES[_PARTS[dtype.name]]).view(dtype)
         kind: Any = {"b": bool, "i": int, "u": int, "f": float}[dtype.kind]
         for number in numbers:
             if type(number.value) is not kind and not (kind is float and isinstance(number.value, str) and number.value in _NONFINITE):

@@ -6,7 +6,7 @@ What is differentiated is a path: a function (step, nudge) -> values, flat, in w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,3 +101,35 @@ def one_sided(path: Path, scale: float) -> tuple[Array, Array, Array]:
 def _noise(values: Array) -> Array:
     """What rounding can do to a difference of values like these."""
     return np.asarray(100 * np.finfo(values.dtype).eps * abs(values))
+
+
+# ------------------------------------------------------------------- complex numbers as pairs of real ones
+
+
+def double(arg: Any) -> Any:
+    """float32 in float64: the reference is the derivative at exactly these values, whatever their dtype."""
+    return arg.astype({"f": np.float64, "c": np.complex128}[arg.dtype.kind]) if is_continuous(arg) else arg
+
+
+def is_continuous(arg: Any) -> bool:
+    return hasattr(arg, "dtype") and arg.dtype.kind in "fc"
+
+
+def any_complex(args: Iterable[Any]) -> bool:
+    return any(hasattr(arg, "dtype") and arg.dtype.kind == "c" for arg in args)
+
+
+def flat(value: Any) -> Array:
+    """The entries in order; complex ones as pairs of real ones, in which every function has a derivative."""
+    array = np.ravel(np.asarray(value))
+    return array.astype(np.complex128).view(np.float64) if array.dtype.kind == "c" else array.astype(np.float64)
+
+
+def adjoint_of(parts: Array, like: Any) -> Any:
+    """The adjoint whose products Re(y_bar * y) are those of `parts` with the parts of y."""
+    entries = parts.view(np.complex128).conj() if like.dtype.kind == "c" else parts
+    return entries.reshape(like.shape).astype(like.dtype)[()]
+
+
+def inner(x_bar: Any, x_dot: Any) -> float:
+    return float(np.sum(np.real(double(x_bar) * double(x_dot))))

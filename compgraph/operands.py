@@ -1,8 +1,8 @@
-"""What may stand beside a node in arithmetic: Python numbers and arrays of real numbers."""
+"""What may stand beside a node in arithmetic: Python numbers and arrays of real or complex numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,10 @@ import numpy as np
 from compgraph.errors import DtypeError, ShapeError, ValueRangeError
 from compgraph.origins import here
 
-# The classes that `bind` lets pass without a second look.
-PLAIN = frozenset({float, int, bool, np.bool_, *(np.dtype(code).type for code in "efdgbhilqBHILQ")})
+# The classes that `bind` lets pass without a second look. Python's complex needs one: 1j * np.float64(2) is no NumPy number.
+PLAIN = frozenset({float, int, bool, np.bool_, *(np.dtype(code).type for code in "efdgbhilqBHILQFD")})
+
+REAL = PLAIN - {np.complex64, np.complex128}
 
 
 def short(value: Any) -> str:
@@ -29,11 +31,11 @@ def as_operand(value: Any) -> Any:
     """A constant that arithmetic can use: a Python number as it is, all else as a NumPy array.
 
     Python numbers stay weak, so float32 stays float32 next to them (NumPy 2, NEP 50). Raises `DtypeError` for what
-    is no real number, `ShapeError` for ragged lists and `ValueRangeError` for integers beyond every dtype.
+    is no number, `ShapeError` for ragged lists and `ValueRangeError` for integers beyond every dtype.
     """
-    if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
+    if isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic):
         return value
-    if isinstance(value, complex) or value is None or isinstance(value, (str, bytes, dict, set)):
+    if value is None or isinstance(value, (str, bytes, dict, set)):
         pass
     elif hasattr(value, "__array_namespace__") and not isinstance(value, (np.ndarray, np.generic)):
         return value  # another library's array, which brings its own arithmetic
@@ -45,19 +47,28 @@ def as_operand(value: Any) -> Any:
             array = np.asarray(value)
         except ValueError as error:
             raise ShapeError(f"{value!r:.60} is not a rectangular array: {error}") from error
-        if array.dtype.kind in "fiub":
+        if array.dtype.kind in "fiubc":
             return array if array.ndim else array[()]
         if array.dtype.kind == "O" and array.size and all(isinstance(entry, int) for entry in array.flat):
             raise ValueRangeError(f"{short(max(array.flat, key=abs))} does not fit into an array of int64; write it as a float")
         value = array
     kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"{type(value).__name__} {value!r:.40}"
-    if isinstance(value, complex) or getattr(value, "dtype", np.dtype(float)).kind == "c":
-        raise DtypeError(f"{kind} is complex: nodes hold real numbers. Carry the real and the imaginary part as two nodes.")
-    raise DtypeError(f"{kind} is not numeric: nodes hold real numbers and arrays of them.")
+    raise DtypeError(f"{kind} is not numeric: nodes hold numbers and arrays of them.")
+
+
+def as_operands(args: Sequence[Any], is_node: Callable[[Any], bool], what: str) -> tuple[Any, ...]:
+    """Each of `args` that is no node as an operand; a Python complex number in the dtype it takes beside the others.
+
+    >>> as_operands((1j, np.float32(2.0)), lambda arg: False, "multiply")
+    (np.complex64(1j), np.float32(2.0))
+    """
+    checked = [arg if is_node(arg) else named(as_operand, arg, what) for arg in args]
+    dtypes = [arg.dtype if hasattr(arg, "dtype") else arg for arg in checked]
+    return tuple(np.result_type(*dtypes).type(arg) if arg.__class__ is complex else arg for arg in checked)
 
 
 def input_value(value: Any, what: str = "") -> Any:
-    """A value to differentiate with respect to: floating point, and never the caller's own memory.
+    """A value to differentiate with respect to: floating point or complex, and never the caller's own memory.
 
     >>> input_value(3), input_value([1, 2]).dtype
     (np.float64(3.0), dtype('float64'))
@@ -76,7 +87,18 @@ def named(convert: Callable[[Any], Any], value: Any, what: str) -> Any:
         raise type(error)(f"{what + ': ' if what else ''}{error}{here()}") from error
 
 
+def real_input_value(value: Any, what: str = "") -> Any:
+    """`input_value` where the place is a real one, which a complex number would not fit."""
+    result = input_value(value, what)
+    if result.dtype.kind == "c":
+        kind = f"an array of {result.dtype}" if isinstance(value, np.ndarray) else f"{value!r:.40}"
+        raise DtypeError(f"{what + ': ' if what else ''}{kind} is complex, a real number is needed{here()}")
+    return result
+
+
 def _floating(constant: Any) -> Any:
+    if isinstance(constant, complex) and not isinstance(constant, np.generic):
+        return np.complex128(constant)
     if isinstance(constant, (bool, int, float)):
         try:
             number = np.float64(constant)
@@ -85,7 +107,7 @@ def _floating(constant: Any) -> Any:
         if isinstance(constant, int) and int(number) != constant:
             raise ValueRangeError(f"{short(constant)} does not fit into float64 exactly: integers do up to 2**53")
         return number
-    if constant.dtype.kind == "f":
+    if constant.dtype.kind in "fc":
         return constant.copy() if isinstance(constant, np.ndarray) else constant
     converted = constant.astype(np.float64)
     large = np.abs(converted) >= 2.0**53

@@ -207,7 +207,8 @@ def _primitive(node: ast.expr, count: int, text: str) -> str:
             raise _refusal("only known functions can be called", node, text)
         if name not in _FUNCTIONS:
             near = difflib.get_close_matches(name, _FUNCTIONS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(_FUNCTIONS))}"
+            known = "known are NumPy's elementwise functions, such as abs, exp, log, maximum, sin, sqrt, where"
+            hint = f"did you mean {near[0]}?" if near else known
             raise _refusal(f"unknown function {name!r}; {hint}", node, text)
         primitive, arity = _FUNCTIONS[name]
         if count != arity or any(isinstance(arg, ast.Starred) for arg in node.args):

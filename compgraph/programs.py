@@ -10,7 +10,10 @@ import itertools
 import keyword
 import linecache
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
+
+from compgraph.errors import MissingDependencyError
 
 _serial = itertools.count(1)
 
@@ -37,3 +40,26 @@ def define(source: str, name: str, namespace: dict[str, Any], *, title: str) -> 
     exec(compile(source, filename, "exec"), namespace)
     function: Callable[..., Any] = namespace[name]
     return function
+
+
+class Late:
+    """An optional module that is imported when something in it is first used.
+
+    >>> late = Late("math")
+    >>> late.sqrt(4.0)
+    2.0
+
+    Raises `MissingDependencyError`, with the line that installs it, where the module is absent.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            value = getattr(import_module(self._module), name)
+        except ImportError as error:
+            package = self._module.partition(".")[0]
+            raise MissingDependencyError(f"{name} needs {package}, which is not installed: pip install {package}") from error
+        setattr(self, name, value)  # from now on it is found without coming here
+        return value

@@ -5,6 +5,7 @@ Griewank & Walther, Evaluating Derivatives (2nd ed., 2008), section 3.2; Baydin 
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial as partially
@@ -27,6 +28,45 @@ Record = Callable[[Node, int, Node, Any, Any], None]  # child, which argument, a
 
 value_of = attrgetter("value")
 _float64 = np.float64
+_ndarray = np.ndarray
+
+
+# A large array costs more to allocate than to compute, so the sweep works in the memory of its own temporaries, as NumPy
+# does inside an expression. An array is a temporary if nothing refers to it but the sweep's own variables.
+
+LARGE = 2**16  # bytes
+
+
+def _references(array: Any) -> int:
+    return sys.getrefcount(array)
+
+
+def _references_of_a_temporary() -> int:
+    array = np.empty(1)
+    return _references(array)
+
+
+_TEMPORARY = _references_of_a_temporary()
+
+
+def _times(y_bar: Any, partial: Any) -> Any:
+    """y_bar * partial, in the memory of a partial that its rule has just computed."""
+    if (
+        partial.nbytes >= LARGE and sys.getrefcount(partial) == _TEMPORARY and partial.flags.owndata and partial.flags.writeable
+        and y_bar.__class__ is _ndarray and partial.shape == y_bar.shape and partial.dtype == y_bar.dtype
+    ):  # fmt: skip
+        return np.multiply(y_bar, partial, out=partial)
+    return y_bar * partial
+
+
+def _plus(before: Any, term: Any) -> Any:
+    """before + term, in the memory of an adjoint that only the sweep's dictionary holds besides."""
+    if (
+        before.nbytes >= LARGE and sys.getrefcount(before) == _TEMPORARY + 1 and before.flags.owndata and before.flags.writeable
+        and term.__class__ is _ndarray and before.shape == term.shape and before.dtype == term.dtype
+    ):  # fmt: skip
+        return np.add(before, term, out=before)
+    return before + term
 
 
 def unbroadcast(x_bar: Any, x: Any) -> Any:
@@ -119,7 +159,12 @@ def sweep(
                     partial = rule(y, xs[0], xs[1])
                 else:
                     partial = rule(y, *xs)
-                term = product(y_bar, partial) if partial.__class__ is int else y_bar * partial
+                if partial.__class__ is int:  # summed before it is negated: there is less of it
+                    term = product(unbroadcast(y_bar, x) if y_bar.__class__ is not _float64 else y_bar, partial)
+                elif partial.__class__ is _ndarray and record is None:
+                    term = _times(y_bar, partial)
+                else:
+                    term = y_bar * partial
             else:
                 term = transposed(primitive, index, y_bar, y, xs, node.params)
                 if term is None:
@@ -127,7 +172,7 @@ def sweep(
             if term.__class__ is not _float64 or x.__class__ is not _float64:  # numbers always fit
                 term = unbroadcast(term, x)
             before = adjoint_of(arg)
-            adjoints[arg] = term if before is None else before + term
+            adjoints[arg] = term if before is None else _plus(before, term) if before.__class__ is _ndarray else before + term
             used = True
             if check:
                 check_finite(term, primitive, args, xs, node.origin, f"the adjoint through {primitive.name}")
@@ -201,6 +246,11 @@ def backward(node: Node, seed: Any = None, *, retain_all: bool = False) -> None:
                 f"backward() from {describe(node)} at {describe_origin(caller())} needs a seed of shape {node.shape}: the "
                 "adjoint of a number is 1, that of an array is yours to choose. Reduce it first, as in np.sum(y).backward(), "
                 "or write y.backward(np.ones(y.shape))."
+            )
+        if node.dtype.kind == "c":
+            raise InputError(
+                f"backward() from {describe(node)} at {describe_origin(caller())}, a complex number, needs a seed: it has two "
+                "real parts. Take np.real, np.imag or np.abs first, or write y.backward(1.0) where y is a holomorphic function."
             )
         seed = node.dtype.type(1)
     elif isinstance(seed, Node):

@@ -54,6 +54,12 @@ def _key(value: Any) -> Any:
     return (type(value), repr(value))
 
 
+def subexpression(node: Node, args: tuple[Any, ...] | None = None) -> Any:
+    """What a node computes, as a key that is equal only for the same primitive, arguments and parameters."""
+    arguments = _key(node.args if args is None else args)
+    return node.primitive.name, arguments, tuple(sorted((name, _key(value)) for name, value in node.params.items()))  # type: ignore[union-attr]
+
+
 def share_common_subexpressions(graph: Graph) -> Graph:
     """Compute once what is computed twice from the same arguments.
 
@@ -71,7 +77,7 @@ def share_common_subexpressions(graph: Graph) -> Graph:
     seen: dict[Any, Node] = {}
 
     def replace(node: Node, args: tuple[Any, ...]) -> Node:
-        key = (node.primitive.name, _key(args), tuple(sorted((name, _key(value)) for name, value in node.params.items())))  # type: ignore[union-attr]
+        key = subexpression(node, args)
         if key not in seen:
             seen[key] = _again(node, args)
         return seen[key]

@@ -20,6 +20,7 @@ from compgraph.errors import CompgraphError, GraphError, InputError, MissingRule
 from compgraph.graph import PRIMITIVES, Graph, Node, Primitive, bind, constant, describe, placeholder, provides
 from compgraph.origins import caller
 from compgraph.primitives.kinds import Rule, normalized_axes
+from compgraph.primitives.products import lengths_of, terms_of
 
 Objects = np.ndarray[Any, Any]  # of SymPy expressions
 Floats = np.ndarray[Any, Any]
@@ -68,6 +69,8 @@ def exact(value: Any, digits: int | None = None) -> Objects:
             return sp.true if number else sp.false
         if isinstance(number, int):
             return sp.Integer(number)
+        if isinstance(number, complex):
+            return convert(number.real) + sp.I * convert(number.imag)
         if not math.isfinite(number):
             return sp.nan if math.isnan(number) else sp.oo if number > 0 else -sp.oo
         if digits:
@@ -127,7 +130,7 @@ def to_sympy(graph: Graph) -> Any:
     >>> to_sympy(cg.trace(lambda a, x: a @ x, np.zeros((2, 2)), np.zeros(2)))
     array([a_0_0*x_0 + a_0_1*x_1, a_1_0*x_0 + a_1_1*x_1], dtype=object)
 
-    Symbols are real. An array input stands for one symbol an entry, an array output is an object array of its shape.
+    Symbols are real, or complex. An array input stands for one symbol an entry, an array output is an object array of its shape.
     Raises `MissingRuleError` for an operation without a SymPy form and `GraphError` where SymPy itself gives up on
     the depth of an expression.
     """
@@ -140,7 +143,9 @@ def to_sympy(graph: Graph) -> Any:
 def symbols_of(graph: Graph) -> list[Objects]:
     """An object array of symbols for each input: `x`, or `x_0_1` for an entry, no name used twice."""
     taken: set[str] = set()
-    assumptions = {"f": {"real": True}, "i": {"integer": True}, "u": {"integer": True, "nonnegative": True}, "b": {}}
+    assumptions = {
+        "f": {"real": True}, "c": {"complex": True}, "i": {"integer": True}, "u": {"integer": True, "nonnegative": True}, "b": {},
+    }  # fmt: skip
 
     def symbol(name: str, kind: str) -> Any:
         while name in taken:
@@ -181,6 +186,8 @@ def _work(node: Node, environment: Environment, sizes: dict[Any, int]) -> int:
     lengths = [math.prod(np.shape(arg)) for arg in node.args]
     if node.primitive is PRIMITIVES["matmul"]:
         return lengths[0] * lengths[1] // max(1, np.shape(node.args[0])[-1])
+    if node.primitive is PRIMITIVES["einsum"]:
+        return math.prod(lengths_of(terms_of(node.params["subscripts"])[0], [np.shape(arg) for arg in node.args]).values())
     if node.primitive is not None and _reduces(node.primitive):
         count = lengths[0] // max(1, node.size)
         written = sum(tree_size(entry, sizes) for entry in environment[node.args[0]].flat if entry.free_symbols)
@@ -201,6 +208,8 @@ def applied(node: Node, args: Sequence[Objects], digits: int | None = None) -> O
     """The expressions of `node` for arguments given as object arrays."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     form = primitive.sympy
+    if primitive.without_sympy:
+        raise MissingRuleError(f"{primitive.name} has no SymPy form for {describe(node)}: {primitive.without_sympy}")
     try:
         if primitive.name == "constant":
             return exact(node.params["value"], digits)
@@ -208,6 +217,7 @@ def applied(node: Node, args: Sequence[Objects], digits: int | None = None) -> O
         if form is None:
             if "dtype" in node.params:
                 return _converted(args[0], node)
+            args = [_integers(arg) if primitive.is_index(place) else arg for place, arg in enumerate(args)]
             return entries(primitive.evaluate(*args, **node.params), node.shape)
         if _reduces(primitive):
             axes = normalized_axes(node.params["axis"], args[0].ndim)
@@ -220,6 +230,11 @@ def applied(node: Node, args: Sequence[Objects], digits: int | None = None) -> O
         raise GraphError(f"SymPy cannot go as deep as {describe(node)}: it follows an expression recursively") from None
     except (TypeError, AttributeError) as error:
         raise MissingRuleError(f"{primitive.name} has no SymPy form for {describe(node)}: {error}") from error
+
+
+def _integers(indices: Objects) -> Any:
+    """Indices as NumPy takes them; SymPy's symbols raise TypeError, for no expression is an array at a place of that name."""
+    return np.array([int(number) for number in indices.ravel()], np.intp).reshape(indices.shape)[()]
 
 
 def _wants_truth(node: Node, place: int) -> bool:
@@ -240,7 +255,7 @@ def _of_kind(arg: Objects, given: Any, truth: bool) -> Objects:
 
 def _converted(x: Objects, node: Node) -> Objects:
     """A change of dtype: nothing between floats, towards zero for integers."""
-    if node.dtype.kind == "b" or node.dtype.kind == "f":
+    if node.dtype.kind in "bfc":
         return x
     return listed([sp.sign(entry) * sp.floor(sp.Abs(entry)) for entry in x.flat], x.shape)
 

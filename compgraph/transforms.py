@@ -15,7 +15,7 @@ import numpy as np
 
 from compgraph.batching import run_batched
 from compgraph.containers import Rebuild, flatten, leaves_like
-from compgraph.errors import GraphError, InputError, ShapeError, ZeroGradientWarning
+from compgraph.errors import DtypeError, GraphError, InputError, ShapeError, ZeroGradientWarning
 from compgraph.forward_mode import seeded, tangents_of
 from compgraph.graph import PRIMITIVES, Node, active_nodes, ancestors, bind, describe, owned, placeholder, variable
 from compgraph.modes import current_mode
@@ -27,18 +27,21 @@ from compgraph.tracing import output_nodes
 Argnums = int | Sequence[int]
 
 
-class _Recording:
+class Recording:
     """One run of a function on fresh inputs.
 
     `lift` says that derivatives have to be graph themselves, because an argument is a node or because the result
     also depends on nodes from outside, of which the derivatives are then functions too.
     """
 
-    def __init__(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums) -> None:
+    def __init__(
+        self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums, has_aux: bool = False, holomorphic: bool = False
+    ) -> None:
         self.name = getattr(function, "__name__", "the function")
         if not callable(function):
             shown = describe(function) if isinstance(function, Node) else f"{function!r:.40}"
             raise InputError(f"{shown} is not a function: differentiate f, as in cg.grad(f)(x), or call y.backward(){here()}")
+        self.holomorphic = holomorphic
         self.single = isinstance(argnums, int)
         args = list(args)
         self.inputs: list[Node] = []
@@ -52,6 +55,9 @@ class _Recording:
             self.inputs += fresh
             args[number] = rebuild(fresh)
         result = function(*args, **kwargs)
+        self._aux: Any = None
+        if has_aux:
+            result, self._aux = _with_aux(result, self.name)
         self.outputs, self.rebuild = output_nodes(result, self.name)
         inside = ancestors(self.outputs, since=min((node.id for node in self.inputs), default=0))
         outside = _outside(inside, self.inputs, self.outputs)
@@ -79,6 +85,12 @@ class _Recording:
             return self.rebuild(self.outputs)
         return self.rebuild(owned([node.concrete("a result") for node in self.outputs], [node.value for node in self.outputs]))
 
+    @property
+    def aux(self) -> Any:
+        """What the function returned beside its result: as it is, but nodes of the recording as their values."""
+        leaves, _, rebuild = flatten(self._aux)
+        return rebuild([leaf if self.lift or not isinstance(leaf, Node) else leaf.concrete("aux") for leaf in leaves])
+
     def by_argument(self, leaves: Sequence[Any]) -> Any:
         """One value an input, put together as the arguments were."""
         values = tuple(rebuild(list(leaves[start:stop])) for start, stop, rebuild in self.parts)
@@ -99,38 +111,82 @@ class _Recording:
 
     def push_all(self, place: int, chunk: int | None) -> list[Any]:
         """For input `place`: one array an output, of shape `(input.size, *output.shape)`."""
-        return self._unit_sweeps(tangents_of, self.inputs, self.outputs, place, chunk)
+        return self._by_units(self.push_many, self.inputs, self.outputs, place, chunk)
 
     def pull_all(self, place: int, chunk: int | None) -> list[Any]:
         """For output `place`: one array an input, of shape `output.shape + input.shape`."""
-        rows = self._unit_sweeps(adjoints_of, self.outputs, self.inputs, place, chunk)
+        rows = self._by_units(self.pull_many, self.outputs, self.inputs, place, chunk)
         shape = self.outputs[place].shape
         return [np.reshape(row, shape + node.shape) for row, node in zip(rows, self.inputs, strict=True)]
 
-    def _unit_sweeps(
-        self, sweep: Callable[..., list[Any]], starts: Sequence[Node], ends: Sequence[Node], place: int, chunk: int | None
+    def _by_units(
+        self, many: Callable[..., list[Any]], starts: Sequence[Node], ends: Sequence[Node], place: int, chunk: int | None
     ) -> list[Any]:
-        size, shape, dtype = starts[place].size, starts[place].shape, starts[place].dtype
-        seed = placeholder(shape, dtype)
-        found = sweep(self.outputs, self.inputs, [seed if at == place else None for at in range(len(starts))], lift=True)
+        """The sweeps from the unit seeds of `starts[place]`.
+
+        A complex number has two real parts. One sweep serves both where the derivative is a complex number, and between a
+        complex and a real number two serve: d/dx - i d/dy, from the seeds 1 and i. See `primitives/complex.py`.
+        """
+        units = _units(starts, place)
+        rows = many(units, chunk)
+        if starts[place].dtype.kind != "c":
+            return rows
+        if any(end.dtype.kind == "c" for end in ends):
+            self.check_holomorphic()
+        if all(end.dtype.kind == "c" for end in ends):
+            return rows
+        others = many([unit if unit is None else unit * 1j for unit in units], chunk)
+        return [row if end.dtype.kind == "c" else row - other * 1j for row, other, end in zip(rows, others, ends, strict=True)]
+
+    def check_holomorphic(self) -> None:
+        """Raise `DtypeError` unless the caller has said that a complex derivative exists."""
+        if not self.holomorphic:
+            raise DtypeError(
+                f"{self.name} returned a complex number, which has a derivative only where it is a holomorphic function of complex "
+                f"numbers: say holomorphic=True, or take np.real, np.imag or np.abs of it; cg.jvp and cg.vjp take any function{here()}"
+            )
+
+    def push_many(self, seeds: Sequence[Any], chunk: int | None = None) -> list[Any]:
+        """One array of tangents an output for one array of them an input, batch axis first; None is no tangent."""
+        return self._vector_sweep(tangents_of, self.inputs, self.outputs, seeds, chunk)
+
+    def pull_many(self, seeds: Sequence[Any], chunk: int | None = None) -> list[Any]:
+        """One array of adjoints an input for one array of them an output, batch axis first; None is no adjoint."""
+        return self._vector_sweep(adjoints_of, self.outputs, self.inputs, seeds, chunk)
+
+    def _vector_sweep(
+        self, sweep: Callable[..., list[Any]], starts: Sequence[Node], ends: Sequence[Node], seeds: Sequence[Any], chunk: int | None
+    ) -> list[Any]:
+        size = next(len(seed) for seed in seeds if seed is not None)
+        places = [None if seed is None else placeholder(node.shape, node.dtype) for node, seed in zip(starts, seeds, strict=True)]
+        found = sweep(self.outputs, self.inputs, places, lift=True)
         reached = [node for node in found if node is not None]
         if not size or not reached:
             return [np.zeros((size, *end.shape), end.dtype) for end in ends]
-        nodes = ancestors(reached, since=seed.id)
-        units = np.eye(size, dtype=dtype).reshape(size, *shape)
+        given = {place: seed for place, seed in zip(places, seeds, strict=True) if place is not None}
+        nodes = ancestors(reached, since=min(place.id for place in given))
         step = chunk or size
-        parts = [run_batched(nodes, {seed: units[first : first + step]}, reached, lift=self.lift) for first in range(0, size, step)]
+        parts = [
+            run_batched(nodes, {place: seed[first : first + step] for place, seed in given.items()}, reached, lift=self.lift)
+            for first in range(0, size, step)
+        ]
         results = iter([part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)])
         return [np.zeros((size, *end.shape), end.dtype) if node is None else next(results) for node, end in zip(found, ends, strict=True)]
 
     def pull_number(self) -> list[Any]:
         """The gradient of a function that returns one number."""
+        self.check_number()
+        return self.pull([np.ones((), self.outputs[0].dtype)[()]])
+
+    def check_number(self) -> None:
+        """Raise `ShapeError` unless the function returned one number, which is what has a gradient."""
         output = self.outputs[0]
         if len(self.outputs) != 1 or output.shape:
             found = f"{len(self.outputs)} results" if len(self.outputs) != 1 else describe(output)
             advice = "Reduce it, as with np.sum, or use cg.jacobian"
             raise ShapeError(f"grad of {self.name} needs one number, it returned {found}. {advice}{here()}")
-        return self.pull([np.ones((), output.dtype)[()]])
+        if output.dtype.kind == "c":
+            self.check_holomorphic()
 
 
 def _fresh(leaf: Any, path: str) -> Node:
@@ -138,6 +194,20 @@ def _fresh(leaf: Any, path: str) -> Node:
         node: Node = bind("identity", leaf)
         return node
     return variable(leaf, path.strip(".[]") or None)
+
+
+def _with_aux(result: Any, name: str) -> tuple[Any, Any]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        found = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        raise InputError(f"{name}: with has_aux=True it has to return (result, aux), it returned {found}{here()}")
+    return result
+
+
+def _units(nodes: Sequence[Node], place: int) -> list[Any]:
+    """The unit seeds of node `place`, one for each of its entries, and none of the others."""
+    node = nodes[place]
+    units = np.eye(node.size, dtype=node.dtype).reshape(node.size, *node.shape)
+    return [units if at == place else None for at in range(len(nodes))]
 
 
 def _positions(argnums: Any, count: int, name: str) -> tuple[int, ...]:
@@ -163,23 +233,31 @@ def _outside(inside: Sequence[Node], inputs: Sequence[Node], outputs: Sequence[N
     return [node for node in (*read, *outputs) if node not in known and node not in own and node.primitive is not PRIMITIVES["constant"]]
 
 
-def value_and_grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+def value_and_grad(
+    function: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
     """A function that returns `(function(...), grad(function)(...))` for the work of one forward and one reverse sweep.
 
     >>> import numpy as np, compgraph as cg
     >>> cg.value_and_grad(lambda x: x * x)(3.0)
     (np.float64(9.0), np.float64(6.0))
+
+    With `has_aux` the function returns `(result, aux)`, and this one `((result, aux), gradient)`: `aux` is anything that
+    comes along and is not differentiated.
     """
 
     def with_gradient(*args: Any, **kwargs: Any) -> Any:
-        recording = _Recording(function, args, kwargs, argnums)
+        recording = Recording(function, args, kwargs, argnums, has_aux, holomorphic)
         bars = recording.pull_number()
-        return recording.output, recording.by_argument(bars)
+        output = (recording.output, recording.aux) if has_aux else recording.output
+        return output, recording.by_argument(bars)
 
     return with_gradient
 
 
-def grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+def grad(
+    function: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
     """The gradient of a function that returns one number, by one reverse sweep.
 
     >>> import numpy as np, compgraph as cg
@@ -188,14 +266,18 @@ def grad(function: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., An
     >>> cg.grad(lambda p: np.sum(p["w"] ** 2) + p["b"])({"w": np.array([1.0, 2.0]), "b": 3.0})
     {'w': array([2., 4.]), 'b': np.float64(1.0)}
 
-    The result has the structure, shapes and dtypes of argument `argnums`, or is a tuple for several. Raises
-    `ShapeError` for a result that is not one number. Warns `ZeroGradientWarning` where the result does not depend
-    on the argument.
+    The result has the structure, shapes and dtypes of argument `argnums`, or is a tuple for several. With `has_aux` the
+    function returns `(result, aux)` and this one `(gradient, aux)`. Raises `ShapeError` for a result that is not one
+    number. Warns `ZeroGradientWarning` where the result does not depend on the argument.
+
+    By a complex z = x + iy a real-valued function has the gradient df/dx - i df/dy, whose conjugate is the direction of
+    steepest ascent. A complex-valued one has f'(z), if the caller says that it is `holomorphic`; otherwise `DtypeError`.
     """
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        recording = _Recording(function, args, kwargs, argnums)
-        return recording.by_argument(recording.pull_number())
+        recording = Recording(function, args, kwargs, argnums, has_aux, holomorphic)
+        bars = recording.by_argument(recording.pull_number())
+        return (bars, recording.aux) if has_aux else bars
 
     return gradient
 
@@ -211,8 +293,8 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
         raise InputError(f"jvp takes a tuple of primals and a tuple of tangents, as in cg.jvp(f, (x,), (x_dot,)){here()}")
-    recording = _Recording(function, primals, {}, tuple(range(len(primals))))
-    seeds = _seeds(tuple(primals), tuple(tangents), recording.inputs, "primals")
+    recording = Recording(function, primals, {}, tuple(range(len(primals))))
+    seeds = seeds_like(tuple(primals), tuple(tangents), recording.inputs, "primals")
     dots = recording.push(seeds)
     return recording.output, recording.rebuild(dots)
 
@@ -228,23 +310,29 @@ def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any
 
     The seed has the structure and shapes of the output. The pullback can be called again; each call is one sweep.
     """
-    recording = _Recording(function, primals, {}, tuple(range(len(primals))))
+    recording = Recording(function, primals, {}, tuple(range(len(primals))))
 
     def pullback(seed: Any) -> tuple[Any, ...]:
-        seeds = _seeds(recording.rebuild(recording.outputs), seed, recording.outputs, "output")
+        seeds = seeds_like(recording.rebuild(recording.outputs), seed, recording.outputs, "output")
         values: tuple[Any, ...] = recording.by_argument(recording.pull(seeds))
         return values
 
     return recording.output, pullback
 
 
-def _seeds(template: Any, tree: Any, nodes: Sequence[Node], what: str) -> list[Any]:
+def seeds_like(template: Any, tree: Any, nodes: Sequence[Node], what: str) -> list[Any]:
     leaves, paths = leaves_like(template, tree, what)
     return [seeded(leaf, node, path) for leaf, node, path in zip(leaves, nodes, paths, strict=True)]
 
 
 def jacobian(
-    function: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", *, chunk_size: int | None = None
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    mode: str = "auto",
+    *,
+    chunk_size: int | None = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> Callable[..., Any]:
     """All partial derivatives: an array of shape `output.shape + input.shape`.
 
@@ -256,7 +344,8 @@ def jacobian(
     One vector sweep a differentiated array: forward it carries a tangent for each input entry, reverse an adjoint for
     each output entry, and `mode="auto"` takes the fewer of the two. `chunk_size` bounds how many it carries at once,
     where memory is short. For containers, and for several `argnums`, the result has the outputs' structure outside and
-    the inputs' inside.
+    the inputs' inside. With `has_aux` the function returns `(result, aux)` and this one `(jacobian, aux)`.
+    Where input and output are complex, `holomorphic=True` has to be said; where only one of them is, no such thing is needed.
     """
     if mode not in ("auto", "forward", "reverse"):
         raise InputError(f"mode {mode!r}: it is 'auto', 'forward' or 'reverse'{here()}")
@@ -264,17 +353,22 @@ def jacobian(
         raise InputError(f"chunk_size is a positive integer or None, not {chunk_size!r}{here()}")
 
     def all_partials(*args: Any, **kwargs: Any) -> Any:
-        recording = _Recording(function, args, kwargs, argnums)
-        inputs, outputs = recording.inputs, recording.outputs
-        sizes = sum(node.size for node in inputs), sum(node.size for node in outputs)
-        if mode == "forward" or (mode == "auto" and sizes[0] <= sizes[1]):
-            columns = [recording.push_all(place, chunk_size) for place in range(len(inputs))]
-            blocks = [[_columns(column[j], node) for node, column in zip(inputs, columns, strict=True)] for j in range(len(outputs))]
-        else:
-            blocks = [recording.pull_all(place, chunk_size) for place in range(len(outputs))]
-        return recording.rebuild([recording.by_argument(row) for row in blocks])
+        recording = Recording(function, args, kwargs, argnums, has_aux, holomorphic)
+        found = _all_partials(recording, mode, chunk_size)
+        return (found, recording.aux) if has_aux else found
 
     return all_partials
+
+
+def _all_partials(recording: Recording, mode: str, chunk_size: int | None = None) -> Any:
+    inputs, outputs = recording.inputs, recording.outputs
+    sizes = sum(node.size for node in inputs), sum(node.size for node in outputs)
+    if mode == "forward" or (mode == "auto" and sizes[0] <= sizes[1]):
+        columns = [recording.push_all(place, chunk_size) for place in range(len(inputs))]
+        blocks = [[_columns(column[j], node) for node, column in zip(inputs, columns, strict=True)] for j in range(len(outputs))]
+    else:
+        blocks = [recording.pull_all(place, chunk_size) for place in range(len(outputs))]
+    return recording.rebuild([recording.by_argument(row) for row in blocks])
 
 
 def _columns(rows: Any, node: Node) -> Any:
@@ -284,15 +378,34 @@ def _columns(rows: Any, node: Node) -> Any:
     return np.reshape(moved, inner + node.shape)
 
 
-def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """All second derivatives, forward over reverse: an array of shape `input.shape + input.shape`.
+def hessian(
+    function: Callable[..., Any], argnums: Argnums = 0, mode: str = "forward-over-reverse", *, chunk_size: int | None = None
+) -> Callable[..., Any]:
+    """All second derivatives of a function that returns one number: an array of shape `input.shape + input.shape`.
 
     >>> import numpy as np, compgraph as cg
     >>> cg.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
     array([[4., 2.],
            [2., 0.]])
+
+    `mode` says which sweep differentiates which: "forward-over-reverse", the cheapest, "reverse-over-reverse",
+    "reverse-over-forward" or "forward-over-forward". For containers, and for several `argnums`, the result has the
+    arguments' structure outside, and inside it once more.
     """
-    return jacobian(grad(function, argnums), argnums, mode="forward")
+    if mode not in _NESTINGS:
+        raise InputError(f"mode {mode!r}: it is one of {', '.join(map(repr, _NESTINGS))}{here()}")
+    outer, inner = mode.split("-over-")
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        recording = Recording(function, args, kwargs, argnums)
+        recording.check_number()
+        return _all_partials(recording, "forward") if inner == "forward" else recording.by_argument(recording.pull_number())
+
+    gradient.__name__ = getattr(function, "__name__", "the function")
+    return jacobian(gradient, argnums, outer, chunk_size=chunk_size)
+
+
+_NESTINGS = tuple(f"{outer}-over-{inner}" for outer in ("forward", "reverse") for inner in ("reverse", "forward"))
 
 
 def hvp(function: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
@@ -304,20 +417,26 @@ def hvp(function: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[
 
     For several primals the result is a tuple, one entry a primal.
     """
+    if not isinstance(primals, (tuple, list)) or not isinstance(vectors, (tuple, list)):
+        raise InputError(f"hvp takes a tuple of primals and a tuple of vectors, as in cg.hvp(f, (x,), (v,)){here()}")
     numbers: Argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
     return jvp(grad(function, numbers), primals, vectors)[1]
 
 
-def elementwise_grad(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def elementwise_grad(function: Callable[..., Any], argnums: int = 0, *, holomorphic: bool = False) -> Callable[..., Any]:
     """The derivative of a function that works entry by entry, at every entry in one sweep.
 
     >>> import numpy as np, compgraph as cg
     >>> cg.elementwise_grad(np.sin)(np.array([0.0, np.pi]))
     array([ 1., -1.])
+
+    A complex result has to be said to be `holomorphic`, as in `grad`.
     """
 
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        recording = _Recording(function, args, kwargs, argnums)
+        recording = Recording(function, args, kwargs, argnums, holomorphic=holomorphic)
+        if any(node.dtype.kind == "c" for node in recording.outputs):
+            recording.check_holomorphic()
         shapes = {node.shape for node in (*recording.inputs, *recording.outputs)}
         if len(shapes) > 1:
             raise ShapeError(f"elementwise_grad: {recording.name} does not work entry by entry: it mixes shapes {shapes}{here()}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ class Sample:
         """The positions of the arguments that have a derivative."""
         return tuple(
             place for place, arg in enumerate(self.args)
-            if self.primitive.kind(place) != "none" and hasattr(arg, "dtype") and arg.dtype.kind == "f"
+            if self.primitive.kind(place) != "none" and hasattr(arg, "dtype") and arg.dtype.kind in "fc"
         )  # fmt: skip
 
     @property
@@ -61,7 +62,9 @@ class Sample:
         return DOMAINS[self.name].reference(*self.arguments(xs), **self.params)
 
     def astype(self, dtype: Any) -> Sample:
-        args = tuple(arg.astype(dtype) if hasattr(arg, "dtype") and arg.dtype.kind == "f" else arg for arg in self.args)
+        """The floats in another dtype, and complex numbers in the one that has such parts."""
+        dtypes = {"f": dtype, "c": np.result_type(dtype, np.complex64)}
+        args = tuple(arg.astype(dtypes.get(arg.dtype.kind, arg.dtype)) if hasattr(arg, "dtype") else arg for arg in self.args)
         return Sample(self.name, args, self.params)
 
 
@@ -277,6 +280,10 @@ DOMAINS: dict[str, Domain] = {
         ((spread(np.shape(np.empty(shape)[index]), -2, 2),), {"index": index, "shape": shape}) for shape, index in _INDICES
     )),
 }  # fmt: skip
+
+# Further entries, family by family, which are made with what stands above.
+for _family in ("reductions", "linalg", "ufuncs", "special", "shape", "complex", "fourier"):
+    DOMAINS |= import_module(f"domains_{_family}").DOMAINS
 
 
 TABLE = frozenset(PRIMITIVES)  # as the project has it: an example that runs in the tests may add a primitive of its own

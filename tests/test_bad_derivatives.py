@@ -155,7 +155,6 @@ RETURNS: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "a set": (lambda t: {t}, cg.DtypeError, "returned set"),
     "an empty list": (lambda t: [], cg.InputError, "returned nothing to differentiate"),
     "objects": (lambda t: np.array([None]), cg.DtypeError, "an array of object is not numeric"),
-    "complex": (lambda t: 1j, cg.DtypeError, "returned complex"),
     "far too large": (lambda t: 10**400, cg.ValueRangeError, "an integer of 1329 bits"),
     "text inside": (lambda t: {"loss": t, "name": "sgd"}, cg.DtypeError, "returned name = str"),
 }
@@ -213,7 +212,7 @@ TRANSFORMS = {
     "by keyword": (lambda: cg.grad(lambda t: t)(t=1.0), cg.InputError, "argnums 0 is no position: 0 positional arguments were given"),
     "text": (lambda: cg.grad(lambda t: t)("one"), cg.DtypeError, "str 'one' is not numeric"),
     "text among parameters": (lambda: cg.grad(lambda p: p["w"])({"w": 1.0, "name": "sgd"}), cg.DtypeError, "name", "'sgd' is not numeric"),
-    "complex": (lambda: cg.grad(lambda t: t)(1j), cg.DtypeError, "is complex"),
+    "complex": (lambda: cg.grad(lambda t: t)(1j), cg.DtypeError, "<lambda> returned a complex number", "holomorphic=True"),
     "trace of text": (lambda: cg.trace(lambda t, s: t, 1.0, "mean"), cg.DtypeError, "s: str 'mean' is not numeric"),
     "too few arguments": (lambda: cg.trace(lambda t, s: t, 1.0), cg.InputError, "missing a required argument: 's'"),
     "too many arguments": (lambda: cg.trace(lambda t: t, 1.0, 2.0), cg.InputError, "too many positional arguments"),

@@ -53,7 +53,8 @@ UNARY = sorted(name for name, primitive in cg.PRIMITIVES.items() if len(primitiv
 def test_every_elementwise_function_can_be_called_by_name(name):
     graph = cg.parse(f"{name}(x / 2)")
     assert graph.outputs[0].primitive.name == name
-    assert graph(0.5) == cg.bind(name, np.float64(0.25))
+    with np.errstate(invalid="ignore"):  # arccosh is of numbers from 1 on
+        np.testing.assert_array_equal(graph(0.5), cg.bind(name, np.float64(0.25)))
 
 
 def test_inputs_come_in_order_of_appearance_or_as_asked():

@@ -3,6 +3,25 @@
 A new primitive is one entry in one of these files; both sweeps, the checks, the drawings and the programs read it.
 """
 
-from compgraph.primitives import arithmetic, elementary, indexing, linalg, reduction, selection, shape
+from compgraph.primitives import (
+    arithmetic,
+    complex,
+    convolution,
+    elementary,
+    fourier,
+    indexing,
+    linalg,
+    products,
+    reduction,
+    rounding,
+    scan,
+    selection,
+    shape,
+    sorting,
+    special,
+)
 
-__all__ = ["arithmetic", "elementary", "indexing", "linalg", "reduction", "selection", "shape"]
+__all__ = [
+    "arithmetic", "complex", "convolution", "elementary", "fourier", "indexing", "linalg", "products", "reduction", "rounding", "scan",
+    "selection", "shape", "sorting", "special",
+]  # fmt: skip

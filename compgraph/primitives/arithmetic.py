@@ -35,6 +35,10 @@ negative = elementwise(
     "negative", code="-{0}", partials=(lambda y, x: -1,),
     sympy=lambda sp, x: -x, label="neg", latex="-{0}", cost="additions",
 )  # fmt: skip
+reciprocal = elementwise(
+    "reciprocal", code="xp.reciprocal({0})", partials=(lambda y, x: -y * y,),
+    sympy=lambda sp, x: 1 / x, label="1/x", latex=r"\frac{{1}}{{{0}}}", cost="divisions",
+)  # fmt: skip
 square = elementwise(
     "square", code="xp.square({0})", partials=(lambda y, x: 2 * x,),
     sympy=lambda sp, x: x**2, latex="{0}^2", cost="multiplications",
@@ -51,7 +55,10 @@ def _power_by_base(y: Any, x1: Any, x2: Any) -> Any:
 def _power_by_exponent(y: Any, x1: Any, x2: Any) -> Any:
     """y ln x1, where 0**x2 = 0 has derivative 0 and not 0 * -inf; 0**0 keeps its -inf."""
     vanishes = y == 0
-    return np.where(vanishes, 0, y * np.log(np.where(vanishes, 1, x1)))
+    base = np.where(vanishes, 1, x1)
+    if y.dtype.kind == "c":  # ln of a negative number, where NumPy has none of a real one
+        base = cast(base, y.dtype)
+    return np.where(vanishes, 0, y * np.log(base))
 
 
 power = elementwise(
@@ -83,13 +90,15 @@ to_discrete = nondifferentiable(
 
 
 def cast(x: Any, dtype: Any) -> Any:
-    """`x` in another dtype, or `x` itself where it has that dtype."""
+    """`x` in another dtype, or `x` itself where it has that dtype. A complex number becomes real by its real part."""
     dtype = np.dtype(dtype)
     if x.dtype == dtype:
         return x
-    if dtype.kind not in "fiub":
-        raise DtypeError(f"a node cannot become {dtype}: nodes hold real numbers{here()}")
-    return bind("astype" if dtype.kind == "f" else "to_discrete", x, dtype=dtype.name)
+    if dtype.kind not in "fiubc":
+        raise DtypeError(f"a node cannot become {dtype}: nodes hold numbers{here()}")
+    if x.dtype.kind == "c" != dtype.kind:
+        return cast(bind("real", x), dtype)
+    return bind("astype" if dtype.kind in "fc" else "to_discrete", x, dtype=dtype.name)
 
 
 for _name, _symbol, _relation, _latex in (
@@ -97,7 +106,7 @@ for _name, _symbol, _relation, _latex in (
     ("greater_equal", ">=", "Ge", r"\ge"), ("equal", "==", "Eq", "="), ("not_equal", "!=", "Ne", r"\ne"),
 ):  # fmt: skip
     nondifferentiable(
-        _name, code="{0} %s {1}" % _symbol, label=_symbol, latex="{0} %s {1}" % _latex,
+        _name, code="{0} %s {1}" % _symbol, label=_symbol, latex="{0} %s {1}" % _latex, takes_complex=_symbol in ("==", "!="),
         sympy=lambda sp, x1, x2, _relation=_relation: getattr(sp, _relation)(x1, x2),
     )  # fmt: skip
 logical_not = nondifferentiable("logical_not", code="xp.logical_not({0})", sympy=lambda sp, x: sp.Not(x), label="not")

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from compgraph.errors import ShapeError
+from compgraph.errors import NodeAxisError, ShapeError
 from compgraph.graph import Aval, Node, Primitive, bind, register
 
 Rule = Callable[..., Any]
@@ -78,7 +78,7 @@ def normalized_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int,
     axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
     for one in axes:
         if not -ndim <= one < ndim:
-            raise ShapeError(f"axis {one} is outside an array of {ndim} axes")
+            raise NodeAxisError(f"axis {one} is outside an array of {ndim} axes")
     positive = tuple(sorted(int(one) % ndim for one in axes))
     if len(set(positive)) != len(positive):
         raise ShapeError(f"axis {axis} names an axis twice")
@@ -142,20 +142,24 @@ def elementwise(
     latex: str = "",
     cost: str = "transcendentals",
     analytic: bool = True,
+    takes_complex: bool | str | None = None,
     helper: Rule | None = None,
+    library: str = "",
 ) -> Primitive:
     """An operation on each entry by itself, with broadcasting.
 
     `partials` is one function `(y, *xs) -> tuple`, or a tuple of functions with one entry an argument, so that
     a partial nobody needs is not computed. `analytic` says that the code also holds for complex arguments,
-    which the complex-step check uses. `sympy` is `(sympy, *symbols) -> expression`.
+    which the complex-step check uses. It says too that the partials are those of a holomorphic function: without it
+    complex arguments are refused, unless `takes_complex` names the primitive that stands in for them.
+    `library` is the optional module that the code calls by its last name. `sympy` is `(sympy, *symbols) -> expression`.
     """
     if not isinstance(partials, tuple):
         together = partials
         partials = tuple(lambda y, *xs, _i=index: together(y, *xs)[_i] for index in range(arity))
     primitive = Primitive(
-        name, code, infer=_not_yet, partials=partials, analytic=analytic, helper=helper,
-        sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
+        name, code, infer=_not_yet, partials=partials, analytic=analytic, takes_complex=takes_complex, helper=helper,
+        library=library, sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
     )  # fmt: skip
     primitive.infer = infer_elementwise(primitive)
     primitive.batch = entrywise(primitive)
@@ -172,6 +176,7 @@ def linear(
     label: str = "",
     latex: str = "",
     cost: str = "moves",
+    analytic: bool = True,
     batch: Rule | None = None,
     helper: Rule | None = None,
     sympy: Rule | None = None,
@@ -180,11 +185,12 @@ def linear(
 
     `transpose` has one function an argument, `(y_bar, *xs, **params) -> x_bar`; where the number of arguments
     varies it is a single function that takes the argument's index first. Broadcast axes of the result are summed
-    out by the sweep.
+    out by the sweep. `analytic=False` is for what is linear over the real numbers only, such as a real part: its
+    transpose is that of Re(y_bar * y), see `primitives/complex.py`.
     """
     primitive = Primitive(
-        name, code, infer=infer, transpose=transpose, groups=groups, analytic=True, batch=batch, helper=helper, sympy=sympy, label=label,
-        latex=latex, cost=cost,
+        name, code, infer=infer, transpose=transpose, groups=groups, analytic=analytic, batch=batch, helper=helper, sympy=sympy,
+        label=label, latex=latex, cost=cost,
     )  # fmt: skip
     return register(primitive)
 
@@ -199,17 +205,19 @@ def general(
     latex: str = "",
     cost: str = "comparisons",
     analytic: bool = False,
+    takes_complex: bool | None = None,
     batch: Rule | None = None,
     helper: Rule | None = None,
     sympy: Rule | None = None,
 ) -> Primitive:
     """Any other differentiable operation: `tangent` is `(y, x_dots, *xs, **params) -> y_dot`, linear in `x_dots`.
 
-    `x_dots` has one entry an argument, None where there is no tangent.
+    `x_dots` has one entry an argument, None where there is no tangent. `takes_complex` says whether the rule holds for
+    complex arguments, which it does wherever it is `analytic`.
     """
     primitive = Primitive(
-        name, code, infer=infer, tangent=tangent, analytic=analytic, batch=batch, helper=helper, sympy=sympy, label=label, latex=latex,
-        cost=cost,
+        name, code, infer=infer, tangent=tangent, analytic=analytic, takes_complex=takes_complex, batch=batch, helper=helper, sympy=sympy,
+        label=label, latex=latex, cost=cost,
     )
     return register(primitive)
 
@@ -222,14 +230,15 @@ def nondifferentiable(
     label: str = "",
     latex: str = "",
     cost: str = "comparisons",
+    takes_complex: bool = True,
     batch: Rule | None = None,
     helper: Rule | None = None,
     sympy: Rule | None = None,
 ) -> Primitive:
     """An operation whose derivative is zero wherever it exists, said aloud: both sweeps stop here."""
     primitive = Primitive(
-        name, code, infer=infer or _not_yet, differentiable=False, batch=batch, helper=helper, sympy=sympy, label=label,
-        latex=latex, cost=cost,
+        name, code, infer=infer or _not_yet, differentiable=False, takes_complex=takes_complex, batch=batch, helper=helper, sympy=sympy,
+        label=label, latex=latex, cost=cost,
     )  # fmt: skip
     if infer is None:
         primitive.infer = infer_elementwise(primitive)

@@ -1,4 +1,4 @@
-"""Sums, means and extremes over axes."""
+"""Sums, means, products and extremes over axes, and questions about them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from compgraph.primitives.kinds import (
     _probed_dtype,
     general,
     linear,
+    nondifferentiable,
     normalized_axes,
     restore_axes,
     shape_of,
     shifted_axes,
     single_ndim,
 )
+from compgraph.primitives.scan import delayed, flipped
 
 
 def reduced_shape(x: Any, axis: Any, keepdims: bool) -> tuple[int, ...]:
@@ -81,3 +83,53 @@ min_ = general(
     "min", code="xp.min({0}, axis={axis}, keepdims={keepdims})", infer=_infer_extreme, tangent=_tangent_of_extreme,
     batch=_batch("min"), sympy=lambda sp, *xs: sp.Min(*xs), latex=r"\min {0}",
 )  # fmt: skip
+
+
+def as_last(x: Any, axis: Any) -> Any:
+    """`x` with the axes that are reduced laid out as a single last one."""
+    ndim = len(shape_of(x))
+    axes = normalized_axes(axis, ndim)
+    kept = tuple(place for place in range(ndim) if place not in axes)
+    moved = x if kept + axes == tuple(range(ndim)) else np.transpose(x, kept + axes)
+    return moved if len(axes) == 1 else np.reshape(moved, (*(x.shape[place] for place in kept), _count(x, axis)))
+
+
+def _tangent_of_prod(y: Any, x_dots: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
+    """sum_i x_i_dot * (product of the others).
+
+    The product of the others is the one of those before times the one of those behind: y / x_i would be 0 / 0 at a
+    zero, and its derivatives would be wrong there too.
+    """
+    x, x_dot = as_last(x, axis), as_last(x_dots[0], axis)
+    last = len(x.shape) - 1
+    before = delayed(bind("cumprod", x, axis=last), last, 1, fill=1)
+    behind = flipped(delayed(bind("cumprod", flipped(x, last), axis=last), last, 1, fill=1), last)
+    return np.reshape(np.sum(x_dot * (before * behind), axis=-1), y.shape)
+
+
+prod = general(
+    "prod", code="xp.prod({0}, axis={axis}, keepdims={keepdims})", infer=_infer(np.prod), tangent=_tangent_of_prod,
+    batch=_batch("prod"), analytic=True, latex=r"\prod {0}", cost="multiplications",
+)  # fmt: skip
+
+# ----------------------------------------------------------------------------------------- questions
+
+_ASKS_FOR_VALUES = "the answer depends on the entries' values, which symbols have none of"
+
+for _name, _question in (("any", np.any), ("all", np.all), ("count_nonzero", np.count_nonzero)):
+    nondifferentiable(
+        _name, code="xp.%s({0}, axis={axis}, keepdims={keepdims})" % _name, infer=_infer(_question), batch=_batch(_name)
+    ).without_sympy = _ASKS_FOR_VALUES
+
+
+def _infer_place(x: Any, *, axis: int) -> Aval:
+    if not x.shape[axis]:
+        raise ShapeError(f"no largest or smallest of no numbers: shape {x.shape}, axis {axis}")
+    return reduced_shape(x, axis, False), np.dtype(np.intp)
+
+
+for _name in ("argmax", "argmin"):
+    nondifferentiable(
+        _name, code="xp.%s({0}, axis={axis})" % _name, infer=_infer_place,
+        batch=lambda flags, x, axis, _name=_name: bind(_name, x, axis=shifted_axes(axis, single_ndim(x, True))[0]),
+    ).without_sympy = _ASKS_FOR_VALUES  # fmt: skip

@@ -2,31 +2,18 @@
 
 Each is a function of an array library `xp` and of arrays, written with NumPy's names and arguments, so that one text
 runs on NumPy, on JAX, on PyTorch through the adapter of `make_reference.py`, and on the nodes of this project.
-Results are single numbers. The arguments are made here, without randomness.
+Here are the elementary ones; the families beside this file add the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
+import expressions_algebra
+import expressions_arrays
+import expressions_models
 import numpy as np
-
-
-class Expression(NamedTuple):
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-
-
-def waves(*shape: int, phase: float = 0.0) -> Any:
-    """Numbers between -1 and 1 in no order."""
-    return np.sin(np.arange(int(np.prod(shape))) * 2.3 + phase + 0.4).reshape(shape)
-
-
-X, Y, W = waves(3), waves(3, phase=1.0), waves(2, 3)
-M, N, SQUARE = waves(4, 3, phase=2.0), waves(3, 2, phase=3.0), waves(3, 3, phase=4.0)
-BATCH = waves(5, 2, 3, phase=5.0)
-POSITIVE = 1.5 + X
+from samples import BATCH, POSITIVE, SQUARE, Expression, M, N, W, X, Y, waves
 
 
 def _softmax(xp: Any, x: Any) -> Any:
@@ -54,7 +41,7 @@ def _layer_norm(xp: Any, x: Any, w: Any) -> Any:
     return xp.sum(centred / xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + 1e-5) * w)
 
 
-EXPRESSIONS: dict[str, Expression] = {
+_ELEMENTARY: dict[str, Expression] = {
     # numbers
     "textbook": Expression(lambda xp, a, b: (xp.exp(a / b) + a / b) * (a / b - xp.log(b)), (np.float64(0.5), np.float64(1.0))),
     "survey": Expression(lambda xp, a, b: xp.log(a) + a * b - xp.sin(b), (np.float64(2.0), np.float64(5.0))),
@@ -128,6 +115,28 @@ EXPRESSIONS: dict[str, Expression] = {
     "Rosenbrock": Expression(lambda xp, x: xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), (waves(6),)),
     "Newton's square root": Expression(_newton, (POSITIVE,)),
 }
+
+EXPRESSIONS: dict[str, Expression] = {
+    **_ELEMENTARY, **expressions_arrays.EXPRESSIONS, **expressions_algebra.EXPRESSIONS, **expressions_models.EXPRESSIONS,
+}  # fmt: skip
+assert len(EXPRESSIONS) == sum(
+    map(len, (_ELEMENTARY, expressions_arrays.EXPRESSIONS, expressions_algebra.EXPRESSIONS, expressions_models.EXPRESSIONS))
+), "two expressions have one name"
+
+# Where the two libraries give different numbers: whom this project follows, and why.
+FOLLOWED: dict[str, tuple[str, str]] = {
+    "abs at 0": ("torch", "0 lies between the one-sided derivatives -1 and 1; JAX takes 1"),
+    "clip at its bounds": ("jax", "a tie of an argument with a bound is shared, as in maximum and minimum; PyTorch passes all of it"),
+    "hypot": ("torch", "JAX loses a part of the second derivatives"),
+    "hypot of huge numbers": ("torch", "JAX loses a part of the derivative by the first argument"),
+    "ldexp": ("jax", "PyTorch computes 2 ** -1 in integers, which is 0"),
+    **dict.fromkeys(
+        ("gamma", "gammaln", "digamma", "polygamma", "beta", "betaln", "gamma.logpdf"),
+        ("jax", "PyTorch's trigamma is right to nine digits only"),
+    ),
+}
+
+FIRST_ORDER_ONLY = {"hypot of huge numbers": "second derivatives of PyTorch overflow"}
 
 # These are computed in float32 too.
 NARROW = (

@@ -1,0 +1,256 @@
+"""`np.linalg`: values, derivatives in both modes and to second order, and what happens at singular matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from composites import verify
+from domains import spread
+
+import compgraph as cg
+from compgraph.errors import MissingRuleError
+
+
+def square(*shape: int) -> Any:
+    """Well-conditioned matrices, their eigenvalues real and apart."""
+    n = shape[-1]
+    return spread((*shape, n), -0.6, 0.7) + np.diag(1.5 * np.arange(1, n + 1))
+
+
+def symmetric(*shape: int) -> Any:
+    x = square(*shape)
+    return (x + np.swapaxes(x, -1, -2)) / 2
+
+
+WIDE, TALL = spread((2, 3), -1.7, 2.2), spread((3, 2), -1.7, 2.2)
+SMOOTH: dict[str, tuple[Any, ...]] = {
+    "inv": (np.linalg.inv, square(2, 2)),
+    "solve a vector": (np.linalg.solve, square(3), spread((3,), -2, 2)),
+    "solve a matrix": (np.linalg.solve, square(2), spread((2, 3), -2, 2)),
+    "solve stacks": (np.linalg.solve, square(2, 1, 2), spread((2, 2, 1), -2, 2)),
+    "solve a stack and a vector": (np.linalg.solve, square(2, 2), spread((2,), -2, 2)),
+    "tensorinv": (lambda a: np.linalg.tensorinv(np.reshape(a, (4, 2, 2)), ind=1), square(4)),
+    "tensorsolve": (lambda a, b: np.linalg.tensorsolve(np.reshape(a, (2, 2, 4)), b), square(4), spread((2, 2), -2, 2)),
+    "tensorsolve axes": (lambda a, b: np.linalg.tensorsolve(np.reshape(a, (4, 2, 2)), b, axes=(0,)), square(4), spread((2, 2), -2, 2)),
+    "pinv tall": (np.linalg.pinv, TALL),
+    "pinv wide": (lambda a: np.linalg.pinv(a, rcond=1e-5), np.stack([WIDE, WIDE + 1])),
+    "pinv hermitian": (lambda a: np.linalg.pinv(a + np.swapaxes(a, 0, 1), hermitian=True, rtol=1e-6), square(2)),
+    "lstsq tall": (lambda a, b: np.linalg.lstsq(a, b, rcond=None)[:2], TALL, spread((3,), -1, 2)),
+    "lstsq matrix": (lambda a, b: np.linalg.lstsq(a, b)[:2], TALL, spread((3, 2), -1, 2)),
+    "lstsq wide": (lambda a, b: np.linalg.lstsq(a, b)[0], WIDE, spread((2,), -1, 2)),
+    "det": (np.linalg.det, square(2, 3)),
+    "slogdet": (lambda a: np.linalg.slogdet(a)[1], square(2, 2)),
+    "slogdet by name": (lambda a: np.linalg.slogdet(-a).logabsdet, square(3)),
+    "cholesky": (np.linalg.cholesky, symmetric(2, 2)),
+    "cholesky upper": (lambda a: np.linalg.cholesky(a, upper=True), symmetric(3)),
+    "qr tall": (lambda a: tuple(np.linalg.qr(a)), TALL),
+    "qr square": (lambda a: tuple(np.linalg.qr(a, mode="complete")), square(2, 2)),
+    "qr wide": (lambda a: tuple(np.linalg.qr(a)), WIDE),
+    "qr only r": (lambda a: np.linalg.qr(a, mode="r"), WIDE),
+    "eigh": (lambda a: tuple(np.linalg.eigh(a)), symmetric(2, 2)),
+    "eigh upper": (lambda a: tuple(np.linalg.eigh(a, "U")), square(2, 2)),
+    "eigvalsh": (np.linalg.eigvalsh, symmetric(3)),
+    "eigvalsh upper": (lambda a: np.linalg.eigvalsh(a, UPLO="u"), square(2)),
+    "eig": (lambda a: tuple(np.linalg.eig(a)), square(2, 2)),
+    "eigvals": (np.linalg.eigvals, square(3)),
+    "svd tall": (lambda a: tuple(np.linalg.svd(a, full_matrices=False)), TALL),
+    "svd wide": (lambda a: tuple(np.linalg.svd(a, full_matrices=False)), WIDE),
+    "svd square": (lambda a: tuple(np.linalg.svd(a)), square(2, 2)),
+    "svd values": (lambda a: np.linalg.svd(a, compute_uv=False), WIDE),
+    "svdvals": (np.linalg.svdvals, np.stack([WIDE, WIDE + 1])),
+    **{f"cond {p}": (lambda a, p=p: np.linalg.cond(a, p), square(2, 2)) for p in (None, 2, -2, 1, -1, np.inf, -np.inf, "fro")},
+    "cond wide": (np.linalg.cond, WIDE),
+}
+
+
+@pytest.mark.parametrize("case", SMOOTH.values(), ids=SMOOTH)
+def test_function(case: tuple[Any, ...]) -> None:
+    verify(*case)
+
+
+CUBE = 2 * np.sin(1.7 * np.arange(12.0) + 0.4).reshape(2, 3, 2)  # no two sums of which are equal
+NORMS: list[tuple[Any, dict[str, Any]]] = [
+    *((CUBE[0, 0], {"ord": p}) for p in (None, 1, 2, 3, 1.5, -1, -2, 0.5, np.inf, -np.inf)),
+    *((CUBE[0], {"ord": p, "axis": 0, "keepdims": True}) for p in (None, 1, 2.5, np.inf, -np.inf)),
+    *((CUBE[0], {"ord": p}) for p in (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)),
+    *((CUBE, {"ord": p, "axis": axis}) for p in ("fro", "nuc", 1, 2, -np.inf) for axis in ((0, 1), (-1, 0))),
+    *((CUBE, {"ord": p, "axis": (2, 0), "keepdims": True}) for p in ("fro", "nuc", -1)),
+    (CUBE, {}), (CUBE, {"keepdims": True}), (CUBE[:1, 0, 0], {}), (CUBE, {"axis": -2}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("x", "kwargs"), NORMS, ids=str)
+def test_norm(x: Any, kwargs: dict[str, Any]) -> None:
+    flat = kwargs.get("ord") in (1, -1, np.inf, -np.inf)
+    verify(lambda x: np.linalg.norm(x, **kwargs), x, second=not flat)
+
+
+def test_the_norms_of_the_array_standard() -> None:
+    verify(lambda x: np.linalg.vector_norm(x, axis=(0, 2), keepdims=True), CUBE)
+    verify(lambda x: np.linalg.vector_norm(x, ord=3), CUBE)
+    verify(np.linalg.vector_norm, CUBE[0])
+    verify(np.linalg.matrix_norm, CUBE)
+    verify(lambda x: np.linalg.matrix_norm(x, ord="nuc", keepdims=True), CUBE)
+
+
+def test_the_norm_of_complex_numbers_is_that_of_their_sizes() -> None:
+    z = cg.variable(np.array([3 + 4j, 0.0, 12j]))
+    for p in (None, 0, 1, 2, 3, np.inf):
+        np.testing.assert_allclose(np.linalg.norm(z, p).value, np.linalg.norm(z.value, p), rtol=1e-14)
+    assert np.linalg.norm(z).dtype == np.float64
+
+
+def test_the_norm_that_counts_has_no_derivative() -> None:
+    x = cg.variable([0.0, 2.0, 3.0])
+    y = np.linalg.norm(x, 0)
+    assert y.value == 2.0
+    with pytest.warns(cg.ZeroGradientWarning):
+        y.backward()
+
+
+@pytest.mark.parametrize("ord", [None, 1, 2, 3, 1.5, 0.5, np.inf])
+def test_the_norm_of_nothing_has_the_gradient_zero(ord: Any) -> None:
+    for x in (np.zeros(3), np.zeros((2, 3))):
+        np.testing.assert_array_equal(cg.grad(lambda x: np.sum(np.linalg.norm(x, ord, axis=-1)))(x), np.zeros(x.shape))
+        assert cg.jvp(lambda x: np.sum(np.linalg.norm(x, ord, axis=-1)), (x,), (np.ones(x.shape),))[1] == 0.0
+
+
+@pytest.mark.parametrize("ord", [None, "fro", "nuc", 2, -2, 1, np.inf])
+def test_the_norm_of_a_matrix_of_nothing_has_the_gradient_zero(ord: Any) -> None:
+    np.testing.assert_array_equal(cg.grad(lambda x: np.linalg.norm(x, ord))(np.zeros((2, 3))), np.zeros((2, 3)))
+
+
+def test_a_zero_entry_does_no_harm() -> None:
+    for p in (1.5, 2.5, 3):
+        gradient = cg.grad(lambda x, p=p: np.linalg.norm(x, p))(np.array([0.0, 3.0]))
+        np.testing.assert_allclose(gradient, [0.0, 1.0], rtol=1e-14)
+
+
+# ---------------------------------------------------------------------------------- at the borders
+
+
+def test_the_derivative_of_a_determinant_at_a_singular_matrix_is_its_cofactors() -> None:
+    a = np.array([[1.0, 2.0], [2.0, 4.0]])
+    np.testing.assert_allclose(cg.grad(np.linalg.det)(a), [[4.0, -2.0], [-2.0, 1.0]], rtol=1e-14)
+    np.testing.assert_allclose(cg.grad(np.linalg.det)(np.diag([3.0, 2.0, 0.0])), np.diag([0.0, 0.0, 6.0]), atol=1e-14)
+    np.testing.assert_array_equal(cg.grad(np.linalg.det)(np.zeros((3, 3))), np.zeros((3, 3)))
+
+
+def test_equal_eigenvalues_have_derivatives_and_functions_of_their_space_too() -> None:
+    a, turn = np.diag([2.0, 2.0, 5.0]), np.linalg.qr(spread((3, 3), -1, 1))[0]
+    a = turn @ a @ turn.T
+
+    def logarithm(a: Any) -> Any:
+        values, vectors = np.linalg.eigh(a)
+        return (vectors * np.log(values)) @ vectors.T
+
+    np.testing.assert_allclose(cg.grad(lambda a: np.sum(np.linalg.eigvalsh(a)))(a), np.eye(3), atol=1e-14)
+    gradient = cg.grad(lambda a: np.trace(logarithm(a)))(a)
+    np.testing.assert_allclose((gradient + gradient.T) / 2, np.linalg.inv(a), atol=1e-13)
+    assert np.all(np.isfinite(cg.grad(lambda a: np.sum(np.linalg.eigh(a)[1] ** 3))(np.eye(3))))
+
+
+def test_equal_singular_values_have_derivatives() -> None:
+    np.testing.assert_allclose(cg.grad(lambda a: np.sum(np.linalg.svdvals(a)))(np.eye(3)[:, :2]), np.eye(3)[:, :2], atol=1e-14)
+    low = np.outer([1.0, 2.0, 2.0], [3.0, 4.0])
+    gradient = cg.grad(lambda a: np.linalg.norm(a, 2))(low)
+    np.testing.assert_allclose(gradient, low / 15, atol=1e-14)
+    assert np.all(np.isfinite(cg.grad(lambda a: np.sum(np.linalg.svd(a, full_matrices=False)[0] ** 3))(low)))
+
+
+def test_the_entries_that_are_not_read_have_no_derivative() -> None:
+    a = symmetric(3)
+    for function in (np.linalg.cholesky, np.linalg.eigvalsh):
+        gradient = cg.grad(lambda a, function=function: np.sum(function(a)))(a)
+        np.testing.assert_array_equal(np.triu(gradient, 1), 0)
+    gradient = cg.grad(lambda a: np.sum(np.linalg.eigvalsh(a) ** 2))(a)  # the squared Frobenius norm
+    np.testing.assert_allclose((gradient + gradient.T) / 2, 2 * a, rtol=1e-13)
+
+
+def test_the_decomposition_is_computed_once() -> None:
+    def f(a: Any) -> Any:
+        values, vectors = np.linalg.eigh(a)
+        return np.sum(values) + np.sum(vectors**2)
+
+    graph = cg.reverse(cg.trace(f, symmetric(3)))
+    assert sum(node.primitive is not None and node.primitive.name == "eigh" for node in graph.nodes) == 1
+
+
+def test_results_have_numpys_names() -> None:
+    a = cg.variable(symmetric(2))
+    assert np.linalg.svd(a)._fields == ("U", "S", "Vh")
+    assert np.linalg.eigh(a)._fields == np.linalg.eig(a)._fields == ("eigenvalues", "eigenvectors")
+    assert np.linalg.qr(a)._fields == ("Q", "R") and np.linalg.slogdet(a)._fields == ("sign", "logabsdet")
+
+
+def test_rank_and_residuals() -> None:
+    x, residuals, rank, s = np.linalg.lstsq(cg.variable(TALL), np.ones(3))
+    assert (x.shape, residuals.shape, rank.value, s.shape) == ((2,), (1,), 2, (2,))
+    assert np.linalg.lstsq(cg.variable(np.ones((3, 2))), np.ones(3))[1].shape == (0,)
+    assert np.linalg.lstsq(cg.variable(WIDE), np.ones(2))[1].shape == (0,)
+    assert np.linalg.matrix_rank(cg.variable(np.ones((2, 2)))).value == 1
+
+
+def test_the_sign_of_a_determinant_has_the_derivative_zero() -> None:
+    np.testing.assert_array_equal(cg.grad(lambda a: np.linalg.slogdet(a)[0] * 2)(square(2)), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 2), (0, 0), (1, 1)], ids=str)
+@pytest.mark.parametrize("name", ["inv", "det", "cholesky", "eigvalsh", "svdvals", "qr", "pinv"])
+def test_empty_and_single(name: str, shape: tuple[int, ...]) -> None:
+    if name == "pinv" and shape == (0, 0):
+        return  # NumPy refuses it too
+    x = np.full(shape, 1.5) + np.eye(shape[-1])
+
+    def f(a: Any) -> Any:
+        y = getattr(np.linalg, name)(a)
+        return y[1] if isinstance(y, tuple) else y
+
+    y, pullback = cg.vjp(f, x)
+    assert y.shape == np.shape(f(x)) and pullback(np.ones(y.shape))[0].shape == shape
+
+
+# -------------------------------------------------------------------------------------- bad input
+
+SINGULAR, ROTATION = cg.variable(np.ones((2, 2)), name="a"), cg.variable([[0.0, -1.0], [1.0, 0.0]], name="a")
+NARROW, VECTOR = cg.variable(TALL, name="a"), cg.variable(np.ones(3), name="v")
+DEFECTIVE = np.array([[1.0, 1.0], [0.0, 1.0]])
+REFUSED: dict[str, tuple[Any, Any, str]] = {
+    "inv of a singular matrix": (lambda: np.linalg.inv(SINGULAR), np.linalg.LinAlgError, r"inv\(a \(2, 2\)\): Singular matrix, at v1 "),
+    "solve with one": (lambda: np.linalg.solve(SINGULAR, np.ones(2)), np.linalg.LinAlgError, "Singular"),
+    "cholesky": (lambda: np.linalg.cholesky(ROTATION), np.linalg.LinAlgError, "positive definite"),
+    "inv of a tall matrix": (lambda: np.linalg.inv(NARROW), np.linalg.LinAlgError, r"shape \(3, 2\) must be equal"),
+    "det of a vector": (lambda: np.linalg.det(VECTOR), np.linalg.LinAlgError, r"shape \(3,\) is not that of a matrix"),
+    "a traced matrix": (lambda: cg.trace(np.linalg.inv, TALL), np.linalg.LinAlgError, "must be square"),
+    "solve": (lambda: np.linalg.solve(SINGULAR, VECTOR), ValueError, "2 rows and 3 differ"),
+    "complex eigenvalues": (lambda: np.linalg.eigvals(ROTATION), np.linalg.LinAlgError, "complex"),
+    "tensorinv": (lambda: np.linalg.tensorinv(NARROW, 0), ValueError, "ind is 0"),
+    "tensorsolve": (lambda: np.linalg.tensorsolve(NARROW, np.ones(2)), np.linalg.LinAlgError, "not square"),
+    "lstsq": (lambda: np.linalg.lstsq(NARROW, np.ones(2)), np.linalg.LinAlgError, "do not fit"),
+    "UPLO": (lambda: np.linalg.eigh(SINGULAR, "X"), ValueError, "'L' or 'U', not 'X'"),
+    "qr mode": (lambda: np.linalg.qr(NARROW, mode="x"), ValueError, "no mode 'x'"),
+    "complete qr": (lambda: np.linalg.qr(NARROW, mode="complete"), MissingRuleError, "use 'reduced'"),
+    "full svd": (lambda: np.linalg.svd(NARROW), MissingRuleError, "write full_matrices=False"),
+    "norm of a vector": (lambda: np.linalg.norm(VECTOR, "nuc"), ValueError, "'nuc' is no norm of a vector"),
+    "norm of a matrix": (lambda: np.linalg.norm(NARROW, 3), ValueError, "3 is no norm of a matrix"),
+    "norm of three axes": (lambda: np.linalg.norm(cg.variable(CUBE), 2), ValueError, "not for 3 axes"),
+    "norm axis": (lambda: np.linalg.norm(VECTOR, axis=3), ValueError, "axis 3 is outside"),
+    "rank": (lambda: np.linalg.matrix_rank(NARROW, tol=0.1), MissingRuleError, "rtol="),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "text"), REFUSED.values(), ids=REFUSED)
+def test_what_has_no_answer_is_said_with_the_line(call: Any, error: Any, text: str) -> None:
+    with pytest.raises(error, match=text) as caught:
+        call()
+    assert isinstance(caught.value, cg.CompgraphError)
+    assert "test_linear_algebra.py:" in str(caught.value)
+
+
+def test_a_defective_matrix_has_eigenvalues_but_no_derivatives() -> None:
+    y, pullback = cg.vjp(np.linalg.eigvals, DEFECTIVE)
+    np.testing.assert_array_equal(y, [1.0, 1.0])
+    with pytest.raises(np.linalg.LinAlgError, match="defective"):
+        pullback(np.ones(2))
