@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from compgraph import emission as _emission
 from compgraph import numpy_protocol as _numpy_protocol
+from compgraph.checkpointing import checkpoint, checkpoint_chain, revolve
+from compgraph.custom import custom_derivative
 from compgraph.errors import (
     AbstractValueError,
     AnomalyError,
@@ -19,6 +21,7 @@ from compgraph.errors import (
     GraphError,
     ImmutableNodeError,
     InputError,
+    LinearAlgebraError,
     MissingDependencyError,
     MissingRuleError,
     NodeIndexError,
@@ -28,24 +31,31 @@ from compgraph.errors import (
 )
 from compgraph.evaluation import EvaluationTrace, Step, evaluate
 from compgraph.forward_mode import forward
-from compgraph.functions import relu, sigmoid, softplus, special, stop_gradient
+from compgraph.functions import at, relu, sigmoid, softplus, special, stop_gradient
 from compgraph.graph import METHODS, PRIMITIVES, Graph, Node, Primitive, bind, constant, graph_of, variable
 from compgraph.invariants import typecheck
 from compgraph.modes import detect_anomaly, no_grad, scope
+from compgraph.operators import gnvp, linearize, vhp
 from compgraph.parsing import parse
 from compgraph.reverse_mode import reverse
+from compgraph.series import taylor
 from compgraph.simplification import simplify
 from compgraph.tracing import trace
 from compgraph.transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
     from compgraph.certificate import CheckReport, check
+    from compgraph.sparsity import SparseMatrix, SparsityPattern, sparse_hessian, sparse_jacobian, sparsity_pattern
     from compgraph.symbolic import from_sympy
 
 __version__ = "0.1.0"
 
 # SymPy and NetworkX take longer to import than everything else together, so what needs them comes when it is used.
-_LATE = {"check": "certificate", "CheckReport": "certificate", "from_sympy": "symbolic"}
+_LATE = {
+    "check": "certificate", "CheckReport": "certificate", "from_sympy": "symbolic",
+    "sparsity_pattern": "sparsity", "sparse_jacobian": "sparsity", "sparse_hessian": "sparsity", "SparseMatrix": "sparsity",
+    "SparsityPattern": "sparsity",
+}  # fmt: skip
 _LATE_METHODS = {"to_sympy": "symbolic", "to_networkx": "interchange", "to_json": "interchange", "from_json": "interchange"}
 
 
@@ -67,11 +77,13 @@ for _name, _module in _LATE_METHODS.items():
     METHODS.setdefault(f"Graph.{_name}", _late_method(_module, _name))
 
 __all__ = [
-    "PRIMITIVES", "AbstractValueError", "AnomalyError", "CheckReport", "CompgraphError", "DtypeError", "EvaluationTrace",
-    "Graph", "GraphError", "ImmutableNodeError", "InputError", "MissingDependencyError", "MissingRuleError", "Node", "NodeIndexError",
-    "Primitive", "ShapeError", "Step", "ValueRangeError", "ZeroGradientWarning", "bind", "check", "constant", "detect_anomaly",
-    "elementwise_grad", "evaluate", "forward", "from_sympy", "grad", "graph_of", "hessian", "hvp", "jacobian", "jvp", "no_grad",
-    "parse", "relu", "reverse", "scope", "sigmoid", "simplify", "softplus", "special", "stop_gradient", "trace", "typecheck",
-    "value_and_grad", "variable", "vjp",
+    "PRIMITIVES", "AbstractValueError", "AnomalyError", "CheckReport", "CompgraphError", "DtypeError", "EvaluationTrace", "Graph",
+    "GraphError", "ImmutableNodeError", "InputError", "LinearAlgebraError", "MissingDependencyError", "MissingRuleError", "Node",
+    "NodeIndexError", "Primitive", "ShapeError", "SparseMatrix", "SparsityPattern", "Step", "ValueRangeError",
+    "ZeroGradientWarning", "at", "bind", "check", "checkpoint", "checkpoint_chain", "constant", "custom_derivative",
+    "detect_anomaly", "elementwise_grad", "evaluate", "forward", "from_sympy", "gnvp", "grad", "graph_of", "hessian", "hvp",
+    "jacobian", "jvp", "linearize", "no_grad", "parse", "relu", "reverse", "revolve", "scope", "sigmoid", "simplify", "softplus",
+    "sparse_hessian", "sparse_jacobian", "sparsity_pattern", "special", "stop_gradient", "taylor", "trace", "typecheck",
+    "value_and_grad", "variable", "vhp", "vjp",
 ]  # fmt: skip
 del _emission, _numpy_protocol

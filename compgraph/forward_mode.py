@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from compgraph.errors import InputError, ShapeError
-from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, bind, check_finite, constant, placeholder
+from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, bind, check_finite, constant, derivative_failure, placeholder
 from compgraph.modes import current_mode, mode_with
 from compgraph.operands import input_value, real_input_value
 from compgraph.origins import here
@@ -56,7 +56,8 @@ def push(primitive: Primitive, y: Any, xs: Sequence[Any], x_dots: Sequence[Any],
 
     for rule, x_dot in zip(primitive.partials or (), x_dots, strict=False):
         if x_dot is not None and rule is not None:
-            add(x_dot, rule(y, *xs))
+            partial = rule(y, *xs)
+            add(bind("sheltered", x_dot, partial) if primitive.selects else x_dot, partial)
     for group in primitive.linear_groups(len(xs)):
         if any(x_dots[index] is not None for index in group):
             operands = list(xs)
@@ -90,7 +91,10 @@ def sweep(nodes: Iterable[Node], tangents: Tangents, primal: Callable[[Node], An
         if all(x_dot is None for x_dot in x_dots):
             continue
         xs = [primal(arg) if isinstance(arg, Node) else arg for arg in node.args]
-        y_dot = push(primitive, primal(node), xs, x_dots, node.params)
+        try:
+            y_dot = push(primitive, primal(node), xs, x_dots, node.params)
+        except np.linalg.LinAlgError as error:
+            raise derivative_failure(node, error) from error
         if y_dot is not None:
             tangents[node] = y_dot
             if check:

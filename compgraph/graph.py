@@ -79,6 +79,7 @@ class Primitive:
         differentiable: bool = True,
         analytic: bool = False,
         takes_complex: bool | str | None = None,
+        selects: bool = False,
         batch: Callable[..., Any] | None = None,
         helper: Callable[..., Any] | None = None,
         library: str = "",
@@ -98,6 +99,7 @@ class Primitive:
         self.analytic = analytic
         # Partials hold for complex numbers where the function is holomorphic; a name says which primitive stands in there.
         self.takes_complex = analytic or (partials is None and tangent is None) if takes_complex is None else takes_complex
+        self.selects = selects
         self.batch = batch
         self.helper = helper
         self.library = library
@@ -626,6 +628,12 @@ def failure(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any],
     place = describe_origin(modes.mode.get().origin or caller())
     message = f"{primitive.name}({operands}{shown}): {reason}, at {line_name(args)}" + (f" ({place})" if place else "")
     return restated(error, message)
+
+
+def derivative_failure(node: Node, error: Exception) -> Exception:
+    """The error a user should see when a rule of `node`'s derivative, which is no operation of the user's, has no answer."""
+    reason = error.__cause__ or error  # without the names of the operations that the rule is made of
+    return restated(error, f"the derivative of {describe(node)}: {reason}")
 
 
 def check_finite(value: Any, primitive: Primitive, args: Sequence[Any], xs: Sequence[Any], origin: Origin, what: str = "") -> None:

@@ -5,7 +5,6 @@ Griewank & Walther, Evaluating Derivatives (2nd ed., 2008), section 3.2; Baydin 
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial as partially
@@ -16,7 +15,21 @@ import numpy as np
 
 from compgraph.errors import InputError, ShapeError, ZeroGradientWarning
 from compgraph.forward_mode import chosen, chosen_inputs, itself, product, seeded
-from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, check_finite, constant, describe, owned, placeholder, provides
+from compgraph.graph import (
+    Graph,
+    Node,
+    Primitive,
+    active_nodes,
+    ancestors,
+    bind,
+    check_finite,
+    constant,
+    derivative_failure,
+    describe,
+    owned,
+    placeholder,
+    provides,
+)
 from compgraph.modes import current_mode, mode_with
 from compgraph.origins import caller, describe_origin, here, stack_level
 from compgraph.primitives.arithmetic import cast
@@ -28,45 +41,6 @@ Record = Callable[[Node, int, Node, Any, Any], None]  # child, which argument, a
 
 value_of = attrgetter("value")
 _float64 = np.float64
-_ndarray = np.ndarray
-
-
-# A large array costs more to allocate than to compute, so the sweep works in the memory of its own temporaries, as NumPy
-# does inside an expression. An array is a temporary if nothing refers to it but the sweep's own variables.
-
-LARGE = 2**16  # bytes
-
-
-def _references(array: Any) -> int:
-    return sys.getrefcount(array)
-
-
-def _references_of_a_temporary() -> int:
-    array = np.empty(1)
-    return _references(array)
-
-
-_TEMPORARY = _references_of_a_temporary()
-
-
-def _times(y_bar: Any, partial: Any) -> Any:
-    """y_bar * partial, in the memory of a partial that its rule has just computed."""
-    if (
-        partial.nbytes >= LARGE and sys.getrefcount(partial) == _TEMPORARY and partial.flags.owndata and partial.flags.writeable
-        and y_bar.__class__ is _ndarray and partial.shape == y_bar.shape and partial.dtype == y_bar.dtype
-    ):  # fmt: skip
-        return np.multiply(y_bar, partial, out=partial)
-    return y_bar * partial
-
-
-def _plus(before: Any, term: Any) -> Any:
-    """before + term, in the memory of an adjoint that only the sweep's dictionary holds besides."""
-    if (
-        before.nbytes >= LARGE and sys.getrefcount(before) == _TEMPORARY + 1 and before.flags.owndata and before.flags.writeable
-        and term.__class__ is _ndarray and before.shape == term.shape and before.dtype == term.dtype
-    ):  # fmt: skip
-        return np.add(before, term, out=before)
-    return before + term
 
 
 def unbroadcast(x_bar: Any, x: Any) -> Any:
@@ -121,13 +95,16 @@ def sweep(
     *,
     keep: bool = False,
     record: Record | None = None,
+    behind: set[Node] | None = None,
 ) -> Adjoints:
     """Pull `adjoints` back through `nodes`, given in creation order, and return those of the leaves.
 
     `active` are the nodes through which a derivative can flow; `primal` gives the rules what they work on, the
-    value of a node or the node itself; with `keep` the adjoints of all nodes are returned.
+    value of a node or the node itself; with `keep` the adjoints of all nodes are returned. `behind` collects the nodes
+    behind a selection: what was not selected gets the adjoint 0, which stays 0 where the local partial is NaN or infinite.
     """
     check = current_mode().anomaly
+    behind = set() if behind is None else behind
     adjoint_of = adjoints.get
     # The loops are written out: on numbers a comprehension, `enumerate` or a needless call costs as much as the arithmetic.
     for node in reversed(nodes):
@@ -137,6 +114,7 @@ def sweep(
             continue
         args = node.args
         partials = primitive.partials
+        selected = primitive.selects or (behind and node in behind)
         y = primal(node)
         xs = []
         for arg in args:
@@ -161,19 +139,22 @@ def sweep(
                     partial = rule(y, *xs)
                 if partial.__class__ is int:  # summed before it is negated: there is less of it
                     term = product(unbroadcast(y_bar, x) if y_bar.__class__ is not _float64 else y_bar, partial)
-                elif partial.__class__ is _ndarray and record is None:
-                    term = _times(y_bar, partial)
                 else:
-                    term = y_bar * partial
+                    term = bind("sheltered_product", y_bar, partial) if selected else y_bar * partial
             else:
-                term = transposed(primitive, index, y_bar, y, xs, node.params)
+                try:
+                    term = transposed(primitive, index, y_bar, y, xs, node.params)
+                except np.linalg.LinAlgError as error:
+                    raise derivative_failure(node, error) from error
                 if term is None:
                     continue
             if term.__class__ is not _float64 or x.__class__ is not _float64:  # numbers always fit
                 term = unbroadcast(term, x)
             before = adjoint_of(arg)
-            adjoints[arg] = term if before is None else _plus(before, term) if before.__class__ is _ndarray else before + term
+            adjoints[arg] = term if before is None else before + term
             used = True
+            if selected:
+                behind.add(arg)
             if check:
                 check_finite(term, primitive, args, xs, node.origin, f"the adjoint through {primitive.name}")
             if record is not None:
@@ -185,10 +166,11 @@ def sweep(
 
 def build(nodes: Sequence[Node], adjoints: Adjoints, active: set[Node], *, keep: bool = False) -> Adjoints:
     """`sweep` as graph: each new node belongs to the scope and the source line of its primal node."""
+    behind: set[Node] = set()
     for node in reversed(nodes):
         if node in adjoints and node.primitive is not None:
             with mode_with(origin=node.origin, scope=node.scope):
-                sweep((node,), adjoints, active, itself, keep=keep)
+                sweep((node,), adjoints, active, itself, keep=keep, behind=behind)
     return adjoints
 
 

@@ -486,8 +486,9 @@ def _functions(names: frozenset[str]) -> dict[Any, str]:
     """SymPy function or relation -> primitive, read off the SymPy forms in the table: where f(x) is just that function."""
     found: dict[Any, str] = {}
     for primitive in (primitive for name, primitive in PRIMITIVES.items() if name in names):
-        count = sum(field.isdigit() for field in primitive.fields)
-        if primitive.sympy is None or primitive.name == "where" or len(primitive.fields) != count:
+        places = {field for field in primitive.fields if field.isdigit()}
+        count = len(places)
+        if primitive.sympy is None or primitive.name == "where" or set(primitive.fields) != places:
             continue
         symbols = sp.symbols(f"a:{count}", real=True)
         try:

@@ -249,6 +249,14 @@ DOMAINS: dict[str, Domain] = {
             (truths(3), spread((3,), -2, 2), 0.5), (truths(2, 3), 2, spread((3,), -2, 2)), (np.True_, np.float64(2.0), np.float64(3.0)),
         )),
     ),
+    "sheltered": Domain(
+        lambda x, weight: x + 0 * weight,
+        tuple(((spread(one, -2, 2), spread(two, 1, 2, 0.27)), {}) for one, two in PAIRS),
+    ),
+    "sheltered_product": Domain(
+        lambda weight, x: weight * x,
+        tuple(((spread(one, -2, 2), spread(two, 1, 2, 0.27)), {}) for one, two in PAIRS),
+    ),
     # shapes
     "reshape": Domain(lambda x, shape: x.flatten().reshape(shape), (
         *arrays((2, 3), {"shape": (3, 2)}, {"shape": (-1,)}, {"shape": (1, 6, 1)}), *arrays((), {"shape": (1, 1)}),

@@ -83,7 +83,7 @@ class Drawing:
         else:
             content = render(self.dot, form[1:])
         try:
-            _write_whole(path, content)
+            write_whole(path, content)
         except OSError as error:  # say the user's path, not the temporary one
             raise type(error)(error.errno, error.strerror, str(path)) from error
         return path
@@ -99,7 +99,7 @@ class Drawing:
             return {"text/plain": f"{self.dot}\n{error}"}
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write beside the target and then take its place, so that a reader never meets half a file."""
     beside = path.with_name(f".{path.name[:60]}.{secrets.token_hex(6)}")
     try:

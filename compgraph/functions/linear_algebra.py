@@ -121,7 +121,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
         raise LinearAlgebraError(f"lstsq: a matrix of shape {shape_of(a)} and a right side of {shape_of(b)} do not fit{here()}")
     rtol = _epsilon(a) * max(rows, columns) if rcond is None else max(float(rcond), _epsilon(a))
     x = bind("matmul", bind("pinv", a, rtol=rtol), b)
-    rank = bind("matrix_rank", a, rtol=rtol)
+    rank = cast(bind("matrix_rank", a, rtol=rtol), np.int32)  # as LAPACK counts
     error = b - bind("matmul", a, x)
     squares = bind("sum", error * error, axis=0, keepdims=False)
     known = getattr(rank, "value", rank)

@@ -183,12 +183,12 @@ def _share(wins: Any, ties: Any) -> Any:
 
 
 maximum = elementwise(
-    "maximum", arity=2, code="xp.maximum({0}, {1})", analytic=False,
+    "maximum", arity=2, code="xp.maximum({0}, {1})", analytic=False, selects=True,
     partials=(lambda y, x1, x2: _share(x1 > x2, x1 == x2), lambda y, x1, x2: _share(x2 > x1, x1 == x2)),
     sympy=lambda sp, x1, x2: sp.Max(x1, x2), label="max", latex=r"\max({0}, {1})", cost="comparisons",
 )  # fmt: skip
 minimum = elementwise(
-    "minimum", arity=2, code="xp.minimum({0}, {1})", analytic=False,
+    "minimum", arity=2, code="xp.minimum({0}, {1})", analytic=False, selects=True,
     partials=(lambda y, x1, x2: _share(x1 < x2, x1 == x2), lambda y, x1, x2: _share(x2 < x1, x1 == x2)),
     sympy=lambda sp, x1, x2: sp.Min(x1, x2), label="min", latex=r"\min({0}, {1})", cost="comparisons",
 )  # fmt: skip
@@ -200,12 +200,12 @@ def _wins(x1: Any, beats: Any, x2: Any) -> Any:
 
 
 fmax = elementwise(
-    "fmax", arity=2, code="xp.fmax({0}, {1})", analytic=False,
+    "fmax", arity=2, code="xp.fmax({0}, {1})", analytic=False, selects=True,
     partials=(lambda y, x1, x2: _wins(x1, x1 > x2, x2), lambda y, x1, x2: _wins(x2, x2 > x1, x1)),
     sympy=lambda sp, x1, x2: sp.Max(x1, x2), label="fmax", latex=r"\max({0}, {1})", cost="comparisons",
 )  # fmt: skip
 fmin = elementwise(
-    "fmin", arity=2, code="xp.fmin({0}, {1})", analytic=False,
+    "fmin", arity=2, code="xp.fmin({0}, {1})", analytic=False, selects=True,
     partials=(lambda y, x1, x2: _wins(x1, x1 < x2, x2), lambda y, x1, x2: _wins(x2, x2 < x1, x1)),
     sympy=lambda sp, x1, x2: sp.Min(x1, x2), label="fmin", latex=r"\min({0}, {1})", cost="comparisons",
 )  # fmt: skip

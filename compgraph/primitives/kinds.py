@@ -143,6 +143,7 @@ def elementwise(
     cost: str = "transcendentals",
     analytic: bool = True,
     takes_complex: bool | str | None = None,
+    selects: bool = False,
     helper: Rule | None = None,
     library: str = "",
 ) -> Primitive:
@@ -152,14 +153,15 @@ def elementwise(
     a partial nobody needs is not computed. `analytic` says that the code also holds for complex arguments,
     which the complex-step check uses. It says too that the partials are those of a holomorphic function: without it
     complex arguments are refused, unless `takes_complex` names the primitive that stands in for them.
+    `selects` says that a partial is 0 for what was not selected, whatever its own derivative is (see `reverse_mode.sweep`).
     `library` is the optional module that the code calls by its last name. `sympy` is `(sympy, *symbols) -> expression`.
     """
     if not isinstance(partials, tuple):
         together = partials
         partials = tuple(lambda y, *xs, _i=index: together(y, *xs)[_i] for index in range(arity))
     primitive = Primitive(
-        name, code, infer=_not_yet, partials=partials, analytic=analytic, takes_complex=takes_complex, helper=helper,
-        library=library, sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
+        name, code, infer=_not_yet, partials=partials, analytic=analytic, takes_complex=takes_complex, selects=selects,
+        helper=helper, library=library, sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
     )  # fmt: skip
     primitive.infer = infer_elementwise(primitive)
     primitive.batch = entrywise(primitive)
@@ -177,6 +179,7 @@ def linear(
     latex: str = "",
     cost: str = "moves",
     analytic: bool = True,
+    selects: bool = False,
     batch: Rule | None = None,
     helper: Rule | None = None,
     sympy: Rule | None = None,
@@ -189,8 +192,8 @@ def linear(
     transpose is that of Re(y_bar * y), see `primitives/complex.py`.
     """
     primitive = Primitive(
-        name, code, infer=infer, transpose=transpose, groups=groups, analytic=analytic, batch=batch, helper=helper, sympy=sympy,
-        label=label, latex=latex, cost=cost,
+        name, code, infer=infer, transpose=transpose, groups=groups, analytic=analytic, selects=selects, batch=batch, helper=helper,
+        sympy=sympy, label=label, latex=latex, cost=cost,
     )  # fmt: skip
     return register(primitive)
 

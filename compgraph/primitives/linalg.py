@@ -157,8 +157,8 @@ solve.without_sympy = NO_FORM
 def cofactors(a: np.ndarray) -> np.ndarray:
     """d det(a) / da, which is det(a) a^-T, also where a is singular.
 
-    With a = U S V' it is det(U) det(V) U P V', where P_ii is the product of the other singular values. That takes
-    many times as long as the inverse, so it is kept for matrices of which the inverse would lose digits.
+    With a = U S V^H it is det(U) det(V^H) conj(U) P conj(V^H), where P_ii is the product of the other singular values. That
+    takes many times as long as the inverse, so it is kept for matrices of which the inverse would lose digits.
     """
     determinant = np.linalg.det(a)
     if np.all(determinant) and np.all(np.isfinite(determinant)):
@@ -169,7 +169,7 @@ def cofactors(a: np.ndarray) -> np.ndarray:
     u, s, vh = np.linalg.svd(a)
     n = s.shape[-1]
     others = np.where(np.eye(n, dtype=bool), s.dtype.type(1), s[..., None, :]).prod(-1)
-    return (np.linalg.det(u) * np.linalg.det(vh))[..., None, None] * (u * others[..., None, :]) @ vh
+    return (np.linalg.det(u) * np.linalg.det(vh))[..., None, None] * (u.conj() * others[..., None, :]) @ vh.conj()
 
 
 def _tangent_of_cofactors(y: Any, x_dots: Any, x: Any) -> Any:
@@ -179,7 +179,7 @@ def _tangent_of_cofactors(y: Any, x_dots: Any, x: Any) -> Any:
 
 
 cofactors_ = _decomposition(
-    "cofactors", code="cofactors({0})", helper=cofactors, infer=_square, tangent=_tangent_of_cofactors,
+    "cofactors", code="cofactors({0})", helper=cofactors, infer=_square, tangent=_tangent_of_cofactors, takes_complex=True,
     latex=r"\mathrm{{cof}}({0})",
 )  # fmt: skip
 
@@ -192,7 +192,7 @@ def _infer_det(x: Any) -> Aval:
 # d det(A) = <cof(A), dA>: Jacobi's formula, without dividing by the determinant.
 det = _decomposition(
     "det", code="xp.linalg.det({0})", infer=_infer_det, tangent=lambda y, x_dots, x: _over_matrices(bind("cofactors", x) * x_dots[0]),
-    latex=r"\det {0}",
+    takes_complex=True, latex=r"\det {0}",
 )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from compgraph.errors import ShapeError
-from compgraph.graph import Aval
-from compgraph.primitives.kinds import all_aligned, linear, result_dtype, shape_of
+from compgraph.graph import Aval, bind
+from compgraph.primitives.kinds import all_aligned, elementwise, linear, result_dtype, shape_of
 
 
 def _infer_where(condition: Any, x1: Any, x2: Any) -> Aval:
@@ -25,7 +25,7 @@ def _batch_where(flags: Any, condition: Any, x1: Any, x2: Any) -> Any:
 
 # Linear in the pair of values for a fixed condition: a NaN in the branch not taken stays there.
 where = linear(
-    "where", code="xp.where({0}, {1}, {2})", infer=_infer_where, groups=((1, 2),), batch=_batch_where,
+    "where", code="xp.where({0}, {1}, {2})", infer=_infer_where, groups=((1, 2),), selects=True, batch=_batch_where,
     transpose=(
         None,
         lambda y_bar, condition, x1, x2: np.where(condition, y_bar, 0),
@@ -33,4 +33,22 @@ where = linear(
     ),
     sympy=lambda sp, condition, x1, x2: sp.Piecewise((x1, condition), (x2, True)),
     latex=r"\mathrm{{where}}({0}, {1}, {2})", cost="comparisons",
+)  # fmt: skip
+
+
+def sheltered(x, weight):  # type: ignore[no-untyped-def]
+    # x, but 0 where it is NaN or infinite and nothing of it is asked for: 0 * NaN would be NaN.
+    return np.where((weight == 0) & ~np.isfinite(x), np.zeros_like(x), x)[()]
+
+
+# What the sweeps multiply with behind a selection: what was not selected is not asked for.
+elementwise(
+    "sheltered", arity=2, code="sheltered({0}, {1})", helper=sheltered, selects=True,
+    partials=(lambda y, x, weight: np.logical_or(np.not_equal(weight, 0), np.isfinite(x)), None),
+    sympy=lambda sp, x, weight: x, cost="comparisons",
+)  # fmt: skip
+elementwise(
+    "sheltered_product", arity=2, code="{0} * sheltered({1}, {0})", helper=sheltered, selects=True,
+    partials=(lambda y, weight, x: bind("sheltered", x, weight), lambda y, weight, x: weight),
+    sympy=lambda sp, weight, x: weight * x, label="*", latex=r"{0} \cdot {1}", cost="multiplications",
 )  # fmt: skip

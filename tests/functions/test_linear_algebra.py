@@ -102,6 +102,51 @@ def test_the_norm_of_complex_numbers_is_that_of_their_sizes() -> None:
     assert np.linalg.norm(z).dtype == np.float64
 
 
+def _complexes(*shape: int) -> Any:
+    return spread(shape, -1.7, 2.2) + 1j * spread(shape, -2, 1.6, 0.3)
+
+
+COMPLEX: dict[str, tuple[Any, Any]] = {
+    **{f"norm {p}": (lambda z, p=p: np.linalg.norm(z, p), _complexes(4)) for p in (None, 1, 2, 3, -1, np.inf, -np.inf)},
+    **{f"norm {p} of a matrix": (lambda z, p=p: np.linalg.norm(z, p), _complexes(2, 3)) for p in ("fro", 1, -1, np.inf)},
+    "vector_norm": (lambda z: np.linalg.vector_norm(z, axis=0), _complexes(2, 3)),
+    "matrix_norm": (lambda z: np.linalg.matrix_norm(z, keepdims=True), _complexes(2, 3)),
+    "inv": (np.linalg.inv, _complexes(2, 3, 3)), "solve": (lambda a: np.linalg.solve(a, a[..., :2] ** 2), _complexes(3, 3)),
+    "det": (np.linalg.det, _complexes(2, 3, 3)),
+    "det of a singular matrix": (np.linalg.det, _complexes(3, 2) @ _complexes(2, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", COMPLEX.values(), ids=COMPLEX)
+def test_complex_matrices(case: tuple[Any, Any]) -> None:
+    """Forward mode is the difference along the real and along the imaginary axis, and reverse mode its transpose."""
+    call, z = case
+    y = call(z)
+    for z_dot in (np.cos(_complexes(*z.shape).real), 1j * np.sin(_complexes(*z.shape).real)):
+        found, y_dot = cg.jvp(call, (z,), (z_dot,))
+        assert (found.shape, found.dtype, y_dot.dtype) == (y.shape, y.dtype, y.dtype)
+        np.testing.assert_allclose(found, y, rtol=1e-13)
+        np.testing.assert_allclose(y_dot, (call(z + 1e-6 * z_dot) - call(z - 1e-6 * z_dot)) / 2e-6, rtol=1e-6, atol=1e-7)
+        y_bar = np.asarray(0.7 - 0.4j if y.dtype.kind == "c" else 0.7) * (1 + np.arange(y.size).reshape(y.shape))
+        (z_bar,) = cg.vjp(call, z)[1](y_bar)
+        np.testing.assert_allclose(np.sum(z_bar * z_dot).real, np.sum(y_bar * y_dot).real, rtol=1e-12)
+        graph = cg.typecheck(cg.reverse(cg.trace(call, z)))
+        np.testing.assert_allclose(graph(z, y_bar)[1], z_bar, rtol=1e-12, atol=1e-13)
+
+
+def test_the_second_derivative_of_a_complex_determinant() -> None:
+    z, way = _complexes(3, 3), np.cos(_complexes(3, 3))
+    gradient = cg.grad(lambda z: np.real((1 + 2j) * np.linalg.det(z) ** 2))
+    numerical = (gradient(z + 1e-5 * way) - gradient(z - 1e-5 * way)) / 2e-5
+    np.testing.assert_allclose(cg.jvp(gradient, (z,), (way,))[1], numerical, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["slogdet", "pinv", "cholesky", "qr", "eigh", "eigvals", "svdvals", "cond"])
+def test_rules_that_hold_for_real_matrices_only_refuse_others(name: str) -> None:
+    with pytest.raises(cg.DtypeError, match="not defined, or not differentiable, for complex numbers"):
+        getattr(np.linalg, name)(cg.variable(_complexes(3, 3)))
+
+
 def test_the_norm_that_counts_has_no_derivative() -> None:
     x = cg.variable([0.0, 2.0, 3.0])
     y = np.linalg.norm(x, 0)
@@ -254,3 +299,19 @@ def test_a_defective_matrix_has_eigenvalues_but_no_derivatives() -> None:
     np.testing.assert_array_equal(y, [1.0, 1.0])
     with pytest.raises(np.linalg.LinAlgError, match="defective"):
         pullback(np.ones(2))
+
+
+def test_an_error_of_a_derivative_names_the_decomposition_and_its_line() -> None:
+    """In both modes, eager and as graph; the operations that the rule is made of are no part of the message."""
+
+    def total(a: Any) -> Any:
+        return np.sum(np.linalg.eigvals(a))
+
+    a, text = cg.variable(DEFECTIVE), r"the derivative of v\d+ = eig \(3, 2\) from test_linear_algebra.py:\d+: the matrix is defective"
+    calls = (
+        lambda: cg.grad(total)(DEFECTIVE), lambda: cg.jvp(total, (DEFECTIVE,), (DEFECTIVE,)), lambda: total(a).backward(),
+        lambda: cg.hessian(total)(DEFECTIVE), lambda: cg.jvp(total, (a,), (DEFECTIVE,)), lambda: cg.vjp(total, a)[1](1.0),
+    )  # fmt: skip
+    for call in calls:
+        with pytest.raises(cg.LinearAlgebraError, match=text):
+            call()
