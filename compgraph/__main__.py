@@ -146,6 +146,7 @@ _PARTS = (
     ("numba", "numba", "fused loops", 'pip install "compgraph[fast]"'),
     ("matplotlib", "matplotlib", "plots", 'pip install "compgraph[plot]"'),
     ("sklearn", "scikit-learn", "data sets", 'pip install "compgraph[data]"'),
+    ("scipy", "scipy", "special functions", 'pip install "compgraph[special]"'),
 )
 
 

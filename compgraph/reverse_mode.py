@@ -6,7 +6,7 @@ Griewank & Walther, Evaluating Derivatives (2nd ed., 2008), section 3.2; Baydin 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial as partially
 from operator import attrgetter
 from typing import Any
@@ -83,12 +83,20 @@ def _transposed_tangent(primitive: Primitive, index: int, y_bar: Any, y: Any, xs
     return adjoints[x_dot]
 
 
+def released(nodes: list[Node], active: set[Node]) -> Iterator[Node]:
+    """`nodes` from the last to the first, letting go of each, so that its value's memory can serve the next adjoints."""
+    while nodes:
+        node = nodes.pop()
+        yield node
+        active.discard(node)
+
+
 def _value_if_any(node: Node) -> Any:
     return node if node.value is None else node.value
 
 
 def sweep(
-    nodes: Sequence[Node],
+    nodes: Any,
     adjoints: Adjoints,
     active: set[Node],
     primal: Callable[[Node], Any],
@@ -96,18 +104,20 @@ def sweep(
     keep: bool = False,
     record: Record | None = None,
     behind: set[Node] | None = None,
+    release: bool = False,
 ) -> Adjoints:
     """Pull `adjoints` back through `nodes`, given in creation order, and return those of the leaves.
 
     `active` are the nodes through which a derivative can flow; `primal` gives the rules what they work on, the
     value of a node or the node itself; with `keep` the adjoints of all nodes are returned. `behind` collects the nodes
     behind a selection: what was not selected gets the adjoint 0, which stays 0 where the local partial is NaN or infinite.
+    With `release` the list `nodes` is emptied on the way.
     """
     check = current_mode().anomaly
     behind = set() if behind is None else behind
     adjoint_of = adjoints.get
     # The loops are written out: on numbers a comprehension, `enumerate` or a needless call costs as much as the arithmetic.
-    for node in reversed(nodes):
+    for node in released(nodes, active) if release else reversed(nodes):
         primitive = node.primitive
         y_bar = adjoint_of(node)
         if primitive is None or y_bar is None:
@@ -139,8 +149,10 @@ def sweep(
                     partial = rule(y, *xs)
                 if partial.__class__ is int:  # summed before it is negated: there is less of it
                     term = product(unbroadcast(y_bar, x) if y_bar.__class__ is not _float64 else y_bar, partial)
+                elif selected:
+                    term = bind("sheltered_product", y_bar, partial)
                 else:
-                    term = bind("sheltered_product", y_bar, partial) if selected else y_bar * partial
+                    term = y_bar * partial
             else:
                 try:
                     term = transposed(primitive, index, y_bar, y, xs, node.params)
@@ -204,19 +216,30 @@ def reverse(graph: Graph, of: Any = None, wrt: Any = None) -> Graph:
     return Graph((*graph.inputs, *seeds), (*graph.outputs, *bars), name=f"{graph.name}_reverse", roles=roles)
 
 
-def adjoints_of(outputs: Sequence[Node], inputs: Sequence[Node], seeds: Sequence[Any], *, lift: bool) -> list[Any]:
-    """The adjoints of `inputs` for adjoints `seeds` of `outputs`: arrays, or nodes with `lift`. None is zero."""
+def adjoints_of(outputs: list[Node], inputs: Sequence[Node], seeds: Sequence[Any], *, lift: bool, release: bool = False) -> list[Any]:
+    """The adjoints of `inputs` for adjoints `seeds` of `outputs`: arrays, or nodes with `lift`. None is zero.
+
+    With `release` the list `outputs` is emptied too: a caller who needs the graph no more frees it as the sweep goes.
+    """
     nodes = ancestors(outputs, since=min((node.id for node in inputs), default=0))
     active = active_nodes(nodes, inputs)
+    adjoints = _summed(outputs, seeds, active)
+    if lift:
+        build(nodes, adjoints, active)
+    else:
+        if release:
+            outputs.clear()
+        sweep(nodes, adjoints, active, value_of, release=release)
+    return [adjoints.get(node) for node in inputs]
+
+
+def _summed(outputs: Sequence[Node], seeds: Sequence[Any], active: set[Node]) -> Adjoints:
+    """The seeds of the outputs that matter; one that is returned twice gets the sum of its two."""
     adjoints: Adjoints = {}
     for node, seed in zip(outputs, seeds, strict=True):
         if seed is not None and node in active:
             adjoints[node] = adjoints[node] + seed if node in adjoints else seed
-    if lift:
-        build(nodes, adjoints, active)
-    else:
-        sweep(nodes, adjoints, active, value_of)
-    return [adjoints.get(node) for node in inputs]
+    return adjoints
 
 
 @provides("Node.backward")

@@ -96,8 +96,8 @@ class Recording:
         values = tuple(rebuild(list(leaves[start:stop])) for start, stop, rebuild in self.parts)
         return values[0] if self.single else values
 
-    def pull(self, seeds: Sequence[Any]) -> list[Any]:
-        bars = adjoints_of(self.outputs, self.inputs, seeds, lift=self._lifted(seeds))
+    def pull(self, seeds: Sequence[Any], *, release: bool = False) -> list[Any]:
+        bars = adjoints_of(self.outputs, self.inputs, seeds, lift=self._lifted(seeds), release=release)
         return owned([zeros_like(node) if bar is None else bar for bar, node in zip(bars, self.inputs, strict=True)], seeds)
 
     def push(self, seeds: Sequence[Any]) -> list[Any]:
@@ -174,9 +174,9 @@ class Recording:
         return [np.zeros((size, *end.shape), end.dtype) if node is None else next(results) for node, end in zip(found, ends, strict=True)]
 
     def pull_number(self) -> list[Any]:
-        """The gradient of a function that returns one number."""
+        """The gradient of a function that returns one number; the recording is used up by it."""
         self.check_number()
-        return self.pull([np.ones((), self.outputs[0].dtype)[()]])
+        return self.pull([np.ones((), self.outputs[0].dtype)[()]], release=True)
 
     def check_number(self) -> None:
         """Raise `ShapeError` unless the function returned one number, which is what has a gradient."""
@@ -248,9 +248,8 @@ def value_and_grad(
 
     def with_gradient(*args: Any, **kwargs: Any) -> Any:
         recording = Recording(function, args, kwargs, argnums, has_aux, holomorphic)
-        bars = recording.pull_number()
         output = (recording.output, recording.aux) if has_aux else recording.output
-        return output, recording.by_argument(bars)
+        return output, recording.by_argument(recording.pull_number())
 
     return with_gradient
 
