@@ -20,7 +20,7 @@ PACKAGES = ["compgraph", "optim", "viz"]
 ORDER = [
     "compgraph.backend", "compgraph.errors", "compgraph.origins", "compgraph.programs", "compgraph.operands", "compgraph.modes",
     "compgraph.json_values", "compgraph.tables",
-    "compgraph.graph",
+    "compgraph.primitive", "compgraph.node", "compgraph.graph",
     "compgraph.invariants",
     "compgraph.primitives",
     "compgraph.functions.registry", "compgraph.functions.parameters", "compgraph.functions", "compgraph.numpy_protocol",
