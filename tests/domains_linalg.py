@@ -106,8 +106,9 @@ def _eigh(a: Any, UPLO: Any) -> Any:
     return np.concatenate([np.linalg.eigvalsh(a, UPLO)[..., None, :], vectors], axis=-2)
 
 
-def _eig(a: Any) -> Any:
-    return np.concatenate([np.linalg.eigvals(a)[..., None, :], np.linalg.eig(a)[1]], axis=-2)
+def _eig(a: Any, to_complex: bool) -> Any:
+    parts = np.concatenate([np.linalg.eigvals(a)[..., None, :], np.linalg.eig(a)[1]], axis=-2)
+    return parts.astype(np.result_type(parts, np.complex64)) if to_complex else parts
 
 
 def _svd(a: Any) -> Any:
@@ -161,7 +162,10 @@ DOMAINS: dict[str, Domain] = {
     "cholesky": Domain(_cholesky, samples(STACKS, {"upper": False}, {"upper": True})),
     "qr": Domain(_qr, samples(TALL)),
     "eigh": Domain(_eigh, samples(STACKS, {"UPLO": "L"}, {"UPLO": "U"})),
-    "eig": Domain(_eig, samples(STACKS)),
+    "eig": Domain(_eig, (
+        *samples(STACKS, {"to_complex": False}, {"to_complex": True}),
+        ((spread((2, 2, 2), -0.7, 0.7) + 1j * matrices(2, 2, 2),), {"to_complex": False}),
+    )),
     "inverse_basis": Domain(_inverse, samples(STACKS)),
     "svd": Domain(_svd, samples((*TALL, (2, 3), (3, 3), (2, 1, 2)))),
     "norm": Domain(_norm, tuple(

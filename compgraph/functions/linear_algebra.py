@@ -22,6 +22,7 @@ import numpy as np
 
 from compgraph.errors import LinearAlgebraError, MissingRuleError, ShapeError
 from compgraph.functions.parameters import whole
+from compgraph.functions.reductions import is_known
 from compgraph.functions.registry import implements
 from compgraph.functions.shaping import arraylike, axes_of, matrix_transpose, moveaxis, reshape
 from compgraph.graph import bind
@@ -201,14 +202,34 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
 
 @implements(np.linalg.eig)
 def eig(a: Any) -> Any:
-    """For matrices whose eigenvalues are real, and whose eigenvectors are independent."""
-    parts = bind("eig", _matrix("eig", a))
+    """Of a real matrix with complex eigenvalues the results are complex, as in NumPy; see `_eigen_parts` for traces.
+
+    Each vector has length 1 and a real entry of largest modulus, and its derivative keeps that, so it is not holomorphic.
+    """
+    parts = _eigen_parts("eig", a)
     return _result("EigResult", parts[..., 0, :], parts[..., 1:, :])
 
 
 @implements(np.linalg.eigvals)
 def eigvals(a: Any) -> Any:
-    return bind("eig", _matrix("eigvals", a))[..., 0, :]
+    """As `eig`. Distinct eigenvalues are holomorphic functions of the matrix."""
+    return _eigen_parts("eigvals", a)[..., 0, :]
+
+
+def _eigen_parts(name: str, a: Any) -> Any:
+    """NumPy decides by the values of a real matrix whether the result is complex. In a trace they are not known: there the
+    result is real, and to run it on a matrix with complex eigenvalues is an error, which asks for a complex matrix.
+    """
+    a = _matrix(name, a)
+    return bind("eig", a, to_complex=a.dtype.kind != "c" and is_known(a) and _turns(getattr(a, "value", a)))
+
+
+def _turns(a: Any) -> bool:
+    """Whether a real matrix has complex eigenvalues. What NumPy refuses is left for `bind` to refuse, which names the node."""
+    try:
+        return np.iscomplexobj(np.linalg.eigvals(a))
+    except (np.linalg.LinAlgError, TypeError):
+        return False
 
 
 @implements(np.linalg.svd)

@@ -311,25 +311,48 @@ def _tangent_of_eigh(y: Any, x_dots: Any, x: Any, *, UPLO: str) -> Any:
 eigh = _decomposition("eigh", code="eigh_parts({0}, {UPLO})", helper=eigh_parts, infer=_infer_eigen, tangent=_tangent_of_eigh)
 
 
-def eig_parts(a: np.ndarray) -> np.ndarray:
-    """The eigenvalues as a row, above the eigenvectors, for a matrix whose eigenvalues are real."""
+def eig_parts(a: np.ndarray, to_complex: bool) -> np.ndarray:
+    """The eigenvalues as a row, above the eigenvectors; complex if `a` is, or `to_complex` says so of a real matrix."""
     values, vectors = np.linalg.eig(a)
-    if np.iscomplexobj(values):
-        raise np.linalg.LinAlgError("some eigenvalues are complex; np.linalg.eig has a derivative here where all of them are real")
-    return np.concatenate([values[..., None, :], vectors], axis=-2)
+    if np.iscomplexobj(values) and not (to_complex or np.iscomplexobj(a)):
+        raise np.linalg.LinAlgError("some eigenvalues of this real matrix are complex: pass a complex matrix, such as a + 0j")
+    parts = np.concatenate([values[..., None, :], vectors], axis=-2)
+    return parts.astype(np.result_type(parts, np.complex64)) if to_complex else parts
 
 
-def _tangent_of_eig(y: Any, x_dots: Any, x: Any) -> Any:
-    """With P = V^-1 dA V: dw = diag P and dV = V (F * P), made orthogonal to each column of V, which stays of length 1."""
+def _infer_eig(x: Any, *, to_complex: bool) -> Aval:
+    shape, dtype = _infer_eigen(x)
+    return shape, np.result_type(dtype, np.complex64) if to_complex else dtype
+
+
+def _tangent_of_eig(y: Any, x_dots: Any, x: Any, *, to_complex: bool) -> Any:
+    """With P = V^-1 dA V: dw = diag P and dV = V (F * P) + V C, where the diagonal C keeps the scale of the vectors."""
     n = x.shape[-1]
     w, v = y[..., 0, :], _rows(y, 1, n + 1)
     p = bind("inverse_basis", v) @ x_dots[0] @ v
     v_dot = v @ (_reciprocal_gaps(w) * p)
-    v_dot = v_dot - v * np.sum(v * v_dot, axis=-2, keepdims=True)
-    return np.concatenate([_as_row(_diagonal(p)), v_dot], axis=-2)
+    return np.concatenate([_as_row(_diagonal(p)), v_dot + v * _rescaling(v, v_dot)], axis=-2)
 
 
-eig = _decomposition("eig", code="eig_parts({0})", helper=eig_parts, infer=_infer_eigen, tangent=_tangent_of_eig)
+def _rescaling(v: Any, v_dot: Any) -> Any:
+    """The c_j by which v_dot + c v keeps each column of length 1, Re(v^H (v_dot + c v)) = 0, and LAPACK's choice of phase:
+    the entry v_k of largest modulus is real, Im(v_k_dot + c v_k) = 0. So c = -Re(v^H v_dot) - i Im(v_k_dot) / v_k.
+    """
+    if v.dtype.kind != "c" or not v.shape[-1]:
+        return -np.sum(v * v_dot, axis=-2, keepdims=True)
+    length = np.real(np.sum(np.conjugate(v) * v_dot, axis=-2, keepdims=True))
+    # LAPACK makes one imaginary part an exact 0, which tells v_k from another entry that is as large.
+    size = np.where(np.imag(v) == 0, np.abs(v), -1)
+    chosen = np.arange(v.shape[-1])[:, None] == np.argmax(size, axis=-2, keepdims=True)
+    turn = np.imag(np.sum(np.where(chosen, v_dot, 0), axis=-2, keepdims=True))
+    entry = np.real(np.sum(np.where(chosen, v, 0), axis=-2, keepdims=True))
+    return -(length + 1j * (turn / entry))
+
+
+# Not holomorphic: the length and the phase of the vectors are not.
+eig = _decomposition(
+    "eig", code="eig_parts({0}, {to_complex})", helper=eig_parts, infer=_infer_eig, tangent=_tangent_of_eig, takes_complex=True,
+)  # fmt: skip
 
 
 def inverse_basis(v: np.ndarray) -> np.ndarray:
@@ -341,7 +364,7 @@ def inverse_basis(v: np.ndarray) -> np.ndarray:
 
 inverse_basis_ = _decomposition(
     "inverse_basis", code="inverse_basis({0})", helper=inverse_basis, infer=_square, tangent=lambda y, x_dots, x: -(y @ x_dots[0] @ y),
-    latex="{0}^{{-1}}",
+    takes_complex=True, latex="{0}^{{-1}}",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from complex_composites import verify as verify_complex
 from composites import verify
 from domains import spread
 
@@ -141,7 +142,77 @@ def test_the_second_derivative_of_a_complex_determinant() -> None:
     np.testing.assert_allclose(cg.jvp(gradient, (z,), (way,))[1], numerical, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["slogdet", "pinv", "cholesky", "qr", "eigh", "eigvals", "svdvals", "cond"])
+# ------------------------------------------------------------------------------- complex eigenvalues
+
+TURNING = np.array([[0.3, -1.2, 0.4], [1.1, 0.5, -0.3], [0.2, 0.6, 2.0]])
+EIGEN: dict[str, Any] = {
+    "values": np.linalg.eigvals, "values of eig": lambda a: np.linalg.eig(a)[0], "vectors": lambda a: np.linalg.eig(a).eigenvectors,
+    "a function of the matrix": lambda a: (lambda w, v: (v * np.exp(w)[..., None, :]) @ np.linalg.inv(v))(*np.linalg.eig(a)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", EIGEN.values(), ids=EIGEN)
+def test_eigenvalues_and_vectors_of_complex_matrices(call: Any) -> None:
+    verify_complex(call, _complexes(3, 3) + np.diag([0, 2, 4j]))
+    verify_complex(call, _complexes(2, 2, 2) + np.diag([0, 3]))
+
+
+@pytest.mark.parametrize("stack", [(), (2,)], ids=str)
+@pytest.mark.parametrize("call", EIGEN.values(), ids=EIGEN)
+def test_a_real_matrix_with_complex_eigenvalues(call: Any, stack: tuple[int, ...]) -> None:
+    """Value and dtype are NumPy's; the adjoint is real. One matrix of a stack has real eigenvalues."""
+    x = np.stack([TURNING, square(3)]) if stack else TURNING
+    x_dot, wanted = np.cos(x), call(x)
+    for dtype in (np.float32, np.float64):
+        narrow = cg.variable(x.astype(dtype))
+        assert call(narrow).dtype == call(narrow.value).dtype == np.result_type(dtype, np.complex64)
+    y, y_dot = cg.jvp(call, (x,), (x_dot,))
+    np.testing.assert_array_equal(y, wanted)
+    np.testing.assert_allclose(y_dot, (call(x + 1e-6 * x_dot) - call(x - 1e-6 * x_dot)) / 2e-6, atol=1e-7)
+    y_bar = np.cos(np.arange(y.size)).reshape(y.shape) * (1 - 0.6j)
+    (x_bar,) = cg.vjp(call, x)[1](y_bar)
+    assert x_bar.dtype == x.dtype
+    np.testing.assert_allclose(np.sum(x_bar * x_dot), np.sum(y_bar * y_dot).real, rtol=1e-12)
+
+    def total(a: Any) -> Any:
+        return np.sum(np.real(y_bar * call(a) ** 2))
+
+    gradient = cg.grad(total)
+    numerical = (gradient(x + 1e-5 * x_dot) - gradient(x - 1e-5 * x_dot)) / 2e-5
+    np.testing.assert_allclose(cg.jvp(gradient, (x,), (x_dot,))[1], numerical, atol=1e-7)
+    np.testing.assert_allclose(np.tensordot(cg.hessian(total)(x), x_dot, x.ndim), numerical, atol=1e-7)
+
+
+def test_a_function_of_a_matrix_does_not_depend_on_the_scale_of_its_eigenvectors() -> None:
+    """Its gradient is real and that of the power: tr(A^3) has the gradient 3 A'^2."""
+    for a in (TURNING, TURNING + 0.3j * square(3)):
+        gradient = cg.grad(lambda a: np.real(np.trace((lambda w, v: (v * w**3) @ np.linalg.inv(v))(*np.linalg.eig(a)))))(a)
+        np.testing.assert_allclose(gradient, 3 * np.linalg.matrix_power(a.T, 2), rtol=1e-12)
+
+
+def test_vectors_with_two_entries_of_one_size_keep_the_real_one_real() -> None:
+    _, (_, v_dot) = cg.jvp(lambda a: tuple(np.linalg.eig(a)), (ROTATION.value,), (np.array([[0.2, 0.3], [0.5, 0.1]]),))
+    v = np.linalg.eig(ROTATION.value)[1]
+    np.testing.assert_array_equal(v_dot[v.imag == 0].imag, 0)
+    np.testing.assert_allclose(np.sum(np.conj(v) * v_dot, axis=0).real, 0, atol=1e-16)
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 2), (0, 0), (1, 1)], ids=str)
+def test_complex_matrices_that_are_empty_or_single(shape: tuple[int, ...]) -> None:
+    z = np.full(shape, 1.5 - 0.5j)
+    y, pullback = cg.vjp(lambda a: np.sum(np.linalg.eig(a)[0]) + np.sum(abs(np.linalg.eig(a)[1]) ** 2), z)
+    np.testing.assert_array_equal(pullback(np.ones((), y.dtype))[0], np.ones(shape))
+
+
+def test_a_trace_of_a_real_matrix_has_real_eigenvalues() -> None:
+    graph = cg.trace(np.linalg.eigvals, TURNING)
+    assert graph(square(3)).dtype == np.float64
+    with pytest.raises(np.linalg.LinAlgError, match="pass a complex matrix"):
+        graph(TURNING)
+    np.testing.assert_array_equal(cg.trace(lambda a: np.linalg.eigvals(a + 0j), TURNING)(TURNING), np.linalg.eigvals(TURNING + 0j))
+
+
+@pytest.mark.parametrize("name", ["slogdet", "pinv", "cholesky", "qr", "eigh", "svdvals", "cond"])
 def test_rules_that_hold_for_real_matrices_only_refuse_others(name: str) -> None:
     with pytest.raises(cg.DtypeError, match="not defined, or not differentiable, for complex numbers"):
         getattr(np.linalg, name)(cg.variable(_complexes(3, 3)))
@@ -270,7 +341,9 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "det of a vector": (lambda: np.linalg.det(VECTOR), np.linalg.LinAlgError, r"shape \(3,\) is not that of a matrix"),
     "a traced matrix": (lambda: cg.trace(np.linalg.inv, TALL), np.linalg.LinAlgError, "must be square"),
     "solve": (lambda: np.linalg.solve(SINGULAR, VECTOR), ValueError, "2 rows and 3 differ"),
-    "complex eigenvalues": (lambda: np.linalg.eigvals(ROTATION), np.linalg.LinAlgError, "complex"),
+    "eigenvalues that a trace took for real": (lambda: cg.trace(np.linalg.eigvals, TALL[:2])(ROTATION), np.linalg.LinAlgError, r"a \+ 0j"),
+    "eigvals of a tall matrix": (lambda: np.linalg.eigvals(NARROW), np.linalg.LinAlgError, r"shape \(3, 2\) must be equal"),
+    "eig of what is not finite": (lambda: np.linalg.eig(cg.variable(np.full((2, 2), np.nan))), np.linalg.LinAlgError, "not contain infs"),
     "tensorinv": (lambda: np.linalg.tensorinv(NARROW, 0), ValueError, "ind is 0"),
     "tensorsolve": (lambda: np.linalg.tensorsolve(NARROW, np.ones(2)), np.linalg.LinAlgError, "not square"),
     "lstsq": (lambda: np.linalg.lstsq(NARROW, np.ones(2)), np.linalg.LinAlgError, "do not fit"),
