@@ -41,6 +41,7 @@ Record = Callable[[Node, int, Node, Any, Any], None]  # child, which argument, a
 
 value_of = attrgetter("value")
 _float64 = np.float64
+_ndarray = np.ndarray
 
 
 def unbroadcast(x_bar: Any, x: Any) -> Any:
@@ -58,6 +59,21 @@ def unbroadcast(x_bar: Any, x: Any) -> Any:
         if stretched:
             x_bar = np.sum(x_bar, axis=stretched, keepdims=True)
     return x_bar if x_bar.dtype == x.dtype else cast(x_bar, x.dtype)
+
+
+def contracted(y_bar: Any, partial: Any, shape: tuple[int, ...]) -> Any:
+    """y_bar * partial, summed over the axes in which an argument of `shape` was stretched, without the product in memory.
+
+    >>> contracted(np.ones((2, 3)), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), (3,))
+    array([5., 7., 9.])
+
+    Only for double precision: the sum is a plain one, not NumPy's pairwise sum.
+    """
+    if partial.__class__ is not _ndarray or partial.shape != y_bar.shape or partial.dtype != y_bar.dtype or y_bar.dtype != _float64:
+        return y_bar * partial
+    axes = list(range(y_bar.ndim))
+    kept = [axis for axis, length in zip(axes[y_bar.ndim - len(shape) :], shape, strict=True) if length == y_bar.shape[axis]]
+    return np.einsum(y_bar, axes, partial, axes, kept).reshape(shape)
 
 
 def transposed(primitive: Primitive, index: int, y_bar: Any, y: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -151,6 +167,8 @@ def sweep(
                     term = product(unbroadcast(y_bar, x) if y_bar.__class__ is not _float64 else y_bar, partial)
                 elif selected:
                     term = bind("sheltered_product", y_bar, partial)
+                elif y_bar.__class__ is _ndarray and x.shape != y_bar.shape:
+                    term = contracted(y_bar, partial, x.shape)
                 else:
                     term = y_bar * partial
             else:
