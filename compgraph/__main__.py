@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _sweep_options(draw)
     draw.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.svg, .png, .pdf or .dot")
     draw.add_argument("--theme", choices=["auto", "light", "dark"], default="light")
+    draw.add_argument("--direction", choices=["LR", "TB"], default="LR", help="from left to right, or from top to bottom")
     draw.add_argument("--partials", action="store_true", help="write the local partial on each edge")
     draw.add_argument("--force", action="store_true", help="draw more than 2,000 nodes")
 
@@ -116,7 +117,7 @@ def _draw(options: argparse.Namespace) -> int:
     viz = import_module("viz")
     graph, _ = _graph_and_values(options)
     target = _evaluated(options) if options.values or options.mode != "primal" or not graph.inputs else graph
-    drawing = viz.draw(target, theme=options.theme, partials=options.partials, force=options.force)
+    drawing = viz.draw(target, theme=options.theme, direction=options.direction, partials=options.partials, force=options.force)
     print(f"wrote {drawing.save(options.output)}")
     return 0
 

@@ -65,6 +65,8 @@ def test_draw(capsys, tmp_path, suffix, can_draw):
 def test_draw_without_values_shows_the_structure(capsys, tmp_path, can_draw):
     can_draw("svg")
     assert run(capsys, "draw", "x*y", "-o", str(tmp_path / "f.svg"))[0] == 0
+    assert run(capsys, "draw", "x*y", "--direction", "TB", "-o", str(tmp_path / "f.dot"))[0] == 0
+    assert "rankdir=TB" in (tmp_path / "f.dot").read_text(encoding="utf-8")
 
 
 def test_doctor_says_how_to_get_what_is_missing(capsys):
