@@ -86,6 +86,9 @@ def styled_svg(svg: bytes, diagram: Diagram, theme: str) -> str:
         if element.tag == f"{{{_SVG}}}text" and element.get("fill") is None:
             element.set("class", "fill-ink")
         title = element.find(f"{{{_SVG}}}title")
+        if title is None and element.get("class") == "graph":  # later releases of Graphviz give none to a graph without a name
+            title = ElementTree.Element(f"{{{_SVG}}}title")
+            element.insert(0, title)
         if title is not None:
             title.text = titles.get(element.get("id", ""), diagram.title)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
