@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from compgraph.graph import Node, Primitive, bind
+from compgraph.modes import current_mode, mode_with
 
 
 def run_batched(nodes: Iterable[Node], seeds: dict[Node, Any], outputs: Sequence[Node], *, lift: bool = False) -> list[Any]:
@@ -29,13 +30,20 @@ def run_batched(nodes: Iterable[Node], seeds: dict[Node, Any], outputs: Sequence
     [array([1., 2.])]
     """
     batched = dict(seeds)
+    roles = current_mode().roles or {}
     for node in nodes:
         if node in batched or node.primitive is None:
             continue
         flags = tuple(isinstance(arg, Node) and arg in batched for arg in node.args)
         if any(flags):
             xs = [batched[arg] if flag else held(arg, lift) for arg, flag in zip(node.args, flags, strict=True)]
-            batched[node] = apply_batched(node.primitive, flags, xs, node.params)
+            if not lift:
+                batched[node] = apply_batched(node.primitive, flags, xs, node.params)
+                continue
+            with mode_with(origin=node.origin, scope=node.scope):
+                batched[node] = apply_batched(node.primitive, flags, xs, node.params)
+            if node in roles and isinstance(batched[node], Node):
+                roles.setdefault(batched[node], roles[node])
     return [batched[node] if node in batched else held(node, lift) for node in outputs]
 
 

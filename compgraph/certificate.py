@@ -20,8 +20,8 @@ import numpy as np
 
 from compgraph import forward_mode, reverse_mode
 from compgraph.containers import flatten
-from compgraph.emission import formula
 from compgraph.errors import CompgraphError, InputError, MissingRuleError, ShapeError
+from compgraph.formulas import formula
 from compgraph.forward_mode import value_of
 from compgraph.graph import PRIMITIVES, Graph, Node, Primitive, active_nodes, ancestors, apply, bind, graph_of, variable
 from compgraph.numerical import Array, Differentiated, Path, adjoint_of, any_complex, differentiate, double, flat, inner, is_continuous

@@ -47,7 +47,7 @@ def _take(part: Any, path: str, depth: int, leaves: list[Any], paths: list[str])
     return lambda flat: flat[place]
 
 
-def leaves_like(template: Any, tree: Any, path: str) -> tuple[list[Any], list[str]]:
+def leaves_like(template: Any, tree: Any, path: str, what: str = "the seed of ") -> tuple[list[Any], list[str]]:
     """The leaves of a seed `tree` in the order of `template`'s, and a path to each; `InputError` where the two differ.
 
     >>> leaves_like({"w": 1.0, "b": [2.0]}, {"b": [20.0], "w": 10.0}, "p")
@@ -57,15 +57,15 @@ def leaves_like(template: Any, tree: Any, path: str) -> tuple[list[Any], list[st
     """
     if isinstance(template, dict):
         if not isinstance(tree, dict) or tree.keys() != template.keys():
-            raise InputError(f"the seed of {path} has to be a dict of {', '.join(map(str, template))}, it is {_shown(tree)}{here()}")
+            raise InputError(f"{what}{path} has to be a dict of {', '.join(map(str, template))}, it is {_shown(tree)}{here()}")
         parts = [(template[key], tree[key], f"{path}.{key}") for key in template]
     elif isinstance(template, (list, tuple)):
         if not isinstance(tree, (list, tuple)) or len(tree) != len(template):
-            raise InputError(f"the seed of {path} has to be a {type(template).__name__} of {len(template)}, it is {_shown(tree)}{here()}")
+            raise InputError(f"{what}{path} has to be a {type(template).__name__} of {len(template)}, it is {_shown(tree)}{here()}")
         parts = [(one, other, f"{path}[{place}]") for place, (one, other) in enumerate(zip(template, tree, strict=True))]
     else:
         return [tree], [path]
-    found = [leaves_like(*part) for part in parts]
+    found = [leaves_like(*part, what) for part in parts]
     return [leaf for leaves, _ in found for leaf in leaves], [label for _, labels in found for label in labels]
 
 

@@ -1,258 +1,33 @@
-"""Graph -> text: readable programs, single formulas, LaTeX.
+"""Graph -> program: a Python function to read, to keep, and to run with NumPy alone.
 
-Every text is made from the primitives' `code`, which is also what `evaluate` runs, so the line that is read is
-the line that is computed.
+One assignment a node, in the order of the graph, with the names that people wrote; a derivative's line says which primal
+line it belongs to. Scopes are paragraphs.
 """
 
 from __future__ import annotations
 
 import ast
-import html
 import inspect
-import math
 import re
-import string
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
+from compgraph.assignments import Assignments
 from compgraph.errors import MissingRuleError
+from compgraph.formulas import SIGN, Text, applied, atom, formula, parameters
 from compgraph.graph import Graph, Node, Primitive, provides
-from compgraph.operands import short
+from compgraph.literals import literal, weakened
+from compgraph.loop_text import every_node, loop_lines, part_names, readings
+from compgraph.origins import is_derivative
 from compgraph.programs import is_name
 
-
-class Text(NamedTuple):
-    """A piece of an expression and how tightly it binds; an atom never needs parentheses."""
-
-    text: str
-    precedence: int
-
-
-ATOM = 10
-_UNARY = 6
-_PRECEDENCES: dict[type[ast.AST], int] = {
-    ast.Compare: 2, ast.Add: 4, ast.Sub: 4, ast.Mult: 5, ast.Div: 5, ast.MatMult: 5, ast.UnaryOp: _UNARY, ast.Pow: 7,
-}  # fmt: skip
-
-
-@cache
-def _slots(code: str) -> tuple[int, dict[str, int]]:
-    """How tightly a primitive's code binds, and how tightly each argument must bind to stand there bare.
-
-    >>> _slots("{0} - {1}")
-    (4, {'0': 4, '1': 5})
-    """
-    names = {field: f"_slot{field}" for _, field, _, _ in string.Formatter().parse(code) if field and field != "*"}
-    filled = string.Formatter().vformat(code.replace("{*}", "_xs"), [names.get(str(place), "") for place in range(9)], names)
-    body = ast.parse(filled, mode="eval").body
-    operator = body.op if isinstance(body, ast.BinOp) else body
-    own = _PRECEDENCES.get(type(operator), ATOM)
-    needs = {field: ATOM if own < ATOM or code.startswith("{0}") else 0 for field in names}
-    if isinstance(body, ast.BinOp):
-        needs["0"] = own + 1 if isinstance(operator, ast.Pow) else own
-        needs["1"] = own if isinstance(operator, ast.Pow) else own + 1
-    elif isinstance(body, (ast.UnaryOp, ast.Compare)):
-        needs = dict.fromkeys(names, own + 1)
-    elif isinstance(body, ast.Call) and not code.startswith("{0}"):
-        needs = dict.fromkeys(names, 0)
-    return own, needs
-
-
-def bracketed(part: Text, needed: int) -> str:
-    return part.text if part.precedence >= needed else f"({part.text})"
-
-
-def applied(primitive: Primitive, args: Sequence[Text], params: dict[str, str]) -> Text:
-    """`primitive` written out with these arguments, in parentheses where they need them.
-
-    >>> from compgraph.graph import PRIMITIVES
-    >>> applied(PRIMITIVES["multiply"], [Text("a + b", 4), Text("c", ATOM)], {}).text
-    '(a + b) * c'
-    """
-    own, needs = _slots(primitive.code)
-    if "{" in params.get("index", ""):
-        params = {**params, "index": re.sub(r"\{(\d+)\}", lambda place: args[int(place[1])].text, params["index"])}
-    texts = [bracketed(part, needs.get(str(place), 0)) for place, part in enumerate(args)]
-    together = ", ".join(part.text for part in args)
-    return Text(string.Formatter().vformat(primitive.code, texts, {**params, "*": together}), own)
-
-
-# ----------------------------------------------------------------------------------------- literals
-
-
-def literal(value: Any) -> str:
-    """Python source that evaluates to `value`, with `np` for NumPy.
-
-    >>> literal(np.float32(0.5)), literal((1, None)), literal(np.zeros((2, 3))), literal(float("inf"))
-    ('np.float32(0.5)', '(1, None)', 'np.zeros((2, 3))', 'np.inf')
-    """
-    if isinstance(value, np.ndarray):
-        dtype = "" if value.dtype in (np.float64, np.bool_) else f", np.{value.dtype.name}"
-        if value.size and value.dtype.kind == "f" and not np.any(value) and not np.any(np.signbit(value)):
-            return f"np.zeros({value.shape}{dtype})"
-        # `==` alone would take -0.0 for 0.0.
-        uniform = value.size > 1 and np.all(value == value.flat[0]) and np.all(np.signbit(value) == np.signbit(value.flat[0]))
-        if value.dtype.kind == "f" and uniform:
-            return f"np.full({value.shape}, {literal(value.flat[0].item())}{dtype})"
-        if value.size == 0:
-            return f"np.zeros({value.shape}, np.{value.dtype.name})"
-        if value.dtype.kind == "c":
-            entries = _complex_entries(value.tolist())
-        else:
-            entries = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(value.tolist()))
-        dtype = "" if value.dtype in (np.float64, np.int64, np.bool_) else f", np.{value.dtype.name}"
-        return f"np.array({entries}{dtype})"
-    if isinstance(value, complex) and not isinstance(value, np.generic):
-        return f"complex({literal(value.real)}, {literal(value.imag)})"  # a sum would lose the sign of a zero
-    if isinstance(value, np.float64):
-        return f"np.float64({literal(float(value))})"
-    if isinstance(value, np.generic):
-        return f"np.{value.dtype.name.replace('bool', 'bool_')}({literal(value.item())})"
-    if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else f"{'-' if value < 0 else ''}np.{'nan' if math.isnan(value) else 'inf'}"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(literal, value))}{',' * (len(value) == 1)})"
-    if value is Ellipsis:
-        return "..."
-    return repr(value)
-
-
-def _complex_entries(entries: Any) -> str:
-    return f"[{', '.join(map(_complex_entries, entries))}]" if isinstance(entries, list) else literal(entries)
-
-
-def index_text(index: Any) -> str:
-    """An index as it stands between brackets.
-
-    >>> index_text((slice(0, 3), None, 1)), index_text((0,)), index_text(())
-    ('0:3, None, 1', '0,', '()')
-    """
-    if isinstance(index, tuple):
-        return ", ".join(map(index_text, index)) + "," * (len(index) == 1) if index else "()"
-    if isinstance(index, str):
-        return index  # the place of an argument, which `applied` fills
-    if isinstance(index, slice):
-        start, stop, step = ("" if part is None else str(part) for part in (index.start, index.stop, index.step))
-        return f"{start}:{stop}" + (f":{step}" if step else "")
-    return literal(index)
-
-
-def parameters(primitive: Primitive, params: dict[str, Any]) -> dict[str, str]:
-    texts = {name: literal(value) for name, value in params.items()}
-    if "index" in params:
-        inside = index_text(params["index"])
-        texts["index"] = inside if "[{index}]" in primitive.code else f"np.s_[{inside}]"
-    return texts
-
-
-def _atom(text: str) -> Text:
-    """A name or a number; a negative number is bracketed beside any operator."""
-    return Text(text, 3 if text.startswith("-") else ATOM)
-
-
-def _spoken(text: str) -> str:
-    """The code without its library prefix and without arguments that say nothing, for reading."""
-    return re.sub(r", (axis=None|keepdims=False)(?=[,)])|, None(?=\))", "", re.sub(r"\b(xp\.|special\.|np\.s_)", "", text))
-
-
-def operand(arg: Any, names: Callable[[Node], str]) -> Text:
-    """An argument for reading: a node's name, a number, or the shape of a constant array."""
-    if isinstance(arg, Node):
-        return _atom(names(arg))
-    if isinstance(arg, np.ndarray) and arg.size > 4:
-        return Text(f"array{arg.shape}", ATOM)
-    return _atom(short(arg) if isinstance(arg, int) else number(arg))
-
-
-def formula(node: Node, names: Callable[[Node], str]) -> str:
-    """One line of the Wengert list for reading.
-
-    >>> import compgraph as cg
-    >>> graph = cg.trace(lambda x: np.sum(x[1:] * 2), np.zeros(3))
-    >>> [formula(node, graph.names.__getitem__) for node in graph.nodes[1:]]
-    ['x[1:]', 'v1 * 2', 'sum(v2)']
-    """
-    if node.primitive is None:
-        return names(node)
-    if node.primitive.name == "constant":
-        return number(node.params["value"])
-    args = [operand(arg, names) for arg in node.args]
-    return _spoken(applied(node.primitive, args, parameters(node.primitive, node.params)).text)
-
-
-def expression(node: Any, names: Callable[[Node], str | None]) -> Text:
-    """`node` written out down to the nodes that `names` has a text for; meant for the small graph of one rule.
-
-    >>> import compgraph as cg
-    >>> x = cg.variable(2.0, name="x")
-    >>> expression((x + 1) * x, lambda node: node.name).text
-    '(x + 1) * x'
-    """
-    if not isinstance(node, Node):
-        return operand(node, lambda _: "")
-    name = names(node)
-    if name is not None:
-        return _atom(name)
-    if node.primitive is None or node.primitive.name == "constant":
-        return _atom(number(node.value))
-    args = [expression(arg, names) for arg in node.args]
-    text = applied(node.primitive, args, parameters(node.primitive, node.params))
-    return Text(_subtracted(node.primitive, _spoken(text.text)), text.precedence)
-
-
-def _subtracted(primitive: Primitive, text: str) -> str:
-    """`a + -b` as `a - b`, which is the same number to the bit."""
-    return text.replace(" + -", " - ") if primitive.name == "add" else text
-
-
-def number(value: Any, digits: int = 7) -> str:
-    """A value for people: short numbers, short arrays whole, larger ones by their corners and shape.
-
-    >>> number(1 / 3), number(np.float64(2.0)), number(np.array([1.0, 0.5])), number(np.zeros((64, 10)))
-    ('0.3333333', '2', '[1, 0.5]', '[[0, 0, …], …] (64, 10)')
-    """
-    if isinstance(value, Node):
-        return str(value.shape)
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value))
-    if np.ndim(value) == 0:
-        value = value.item() if isinstance(value, (np.ndarray, np.generic)) else value
-        if isinstance(value, complex):
-            return f"{value.imag:.{digits}g}j" if not value.real else f"({value:.{digits}g})"
-        return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
-
-    def rows(part: np.ndarray[Any, Any]) -> str:
-        shown = part if part.size <= 6 else part[:2]
-        inner = [
-            number(one, min(digits, 5)) if np.ndim(one) == 0 else rows(one) if part.size <= 6 or place == 0 else "…"
-            for place, one in enumerate(shown)
-        ]
-        more = ["…"] if len(shown) < len(part) and inner[-1:] != ["…"] else []
-        return f"[{', '.join(inner + more)}]"
-
-    text = rows(np.asarray(value))
-    return text if np.size(value) <= 6 else f"{text} {np.shape(value)}"
-
-
-# ----------------------------------------------------------------------------------------- programs
-
-
-@provides("Graph.__str__")
-def graph_text(graph: Graph) -> str:
-    """The graph for reading, one assignment a node."""
-    inputs = ", ".join(graph.names[node] for node in graph.inputs)
-    lines = [f"    {graph.names[node]} = {formula(node, graph.names.__getitem__)}" for node in graph.nodes if node.primitive is not None]
-    return "\n".join([f"{graph.name}({inputs}):", *lines, f"    return {', '.join(graph.names[node] for node in graph.outputs)}"])
-
-
-@provides("Graph._repr_mimebundle_")
-def mimebundle(graph: Graph) -> dict[str, str]:
-    text = graph_text(graph)
-    return {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}
+WIDTH = 100  # of a line, where there is a choice
+_LARGEST_INLINE = 50  # entries of an array that is written where it is used
 
 
 @provides("Graph.to_source")
@@ -260,45 +35,252 @@ def to_source(graph: Graph) -> str:
     """The graph as a Python program that runs by itself with NumPy alone.
 
     >>> import compgraph as cg
-    >>> print(cg.reverse(cg.trace(lambda x: np.sin(x) * x, 1.0)).to_source())
+    >>> def f(x1, x2):
+    ...     ratio = x1 / x2
+    ...     return np.sin(ratio) * ratio
+    >>> print(cg.simplify(cg.reverse(cg.trace(f, 1.0, 2.0))).to_source())
     import numpy as np
     <BLANKLINE>
     <BLANKLINE>
-    def f_reverse(x, v2_bar):
-        # x: float64 ()
-        # v2_bar: float64 ()
-        v1 = np.sin(x)
-        v2 = v1 * x
-        v1_bar = v2_bar * x  # from v1 = sin(x)
-        v3 = v2_bar * v1
-        v4 = np.cos(x)
-        v5 = v1_bar * v4
-        x_bar = v3 + v5  # from x
-        return v2, x_bar
+    def f_reverse(x1, x2, v3_bar):
+        \"\"\"x1: float64, x2: float64, v3_bar: float64 -> v3: float64, x1_bar: float64, x2_bar: float64\"\"\"
+        ratio = x1 / x2
+        v2 = np.sin(ratio)
+        v3 = v2 * ratio
     <BLANKLINE>
+        v2_bar = v3_bar * ratio  # from v2 = sin(ratio)
+        v4 = v3_bar * v2
+        v5 = np.cos(ratio)
+        v6 = v2_bar * v5
+        ratio_bar = v4 + v6  # from ratio = x1 / x2
+        v7 = 1 / x2
+        x1_bar = ratio_bar * v7  # from x1
+        v8 = -ratio
+        v9 = v8 / x2
+        x2_bar = ratio_bar * v9  # from x2
+        return v3, x1_bar, x2_bar
+    <BLANKLINE>
+
+    It returns one value, or a flat tuple of them; the docstring says what each is called, and where in a nested result it
+    belongs. Raises `MissingRuleError` for a function of the user's whose source cannot be read.
     """
-    names = program_names(graph)
-    lines = [f"# {names[node]}: {node.dtype} {node.shape}" for node in graph.inputs]
-    for node in graph.nodes:
-        if node in graph.inputs:
-            continue
-        if node.primitive is None:
-            code = literal(node.value)  # a variable the function closed over
-        elif node.primitive.name == "constant":
-            code = literal(node.params["value"])
-        else:
-            args = [_atom(names[arg] if isinstance(arg, Node) else literal(arg)) for arg in node.args]
-            code = applied(node.primitive, args, parameters(node.primitive, node.params)).text.replace("xp.", "np.")
-        lines.append(f"{names[node]} = {code}" + _remark(graph, node, names))
-    lines.append(f"return {', '.join(names[node] for node in graph.outputs)}")
-    helpers = dict.fromkeys(node.primitive.helper for node in graph.nodes if node.primitive is not None and node.primitive.helper)
-    libraries = sorted({node.primitive.library for node in graph.nodes if node.primitive is not None and node.primitive.library})
+    unique = Unique(_reserved(graph))
+    names = program_names(graph, unique)
+    constants = Constants([], unique)
+    unique(program_name(graph))
+    body = list(_body(graph, names, constants))
+    primitives = dict.fromkeys(node.primitive for node in every_node(graph) if node.primitive is not None)
+    helpers = dict.fromkeys(primitive.helper for primitive in primitives if primitive.helper)
+    libraries = sorted({primitive.library for primitive in primitives if primitive.library})
     imports = ["import numpy as np", *("from {0} import {2}".format(*library.rpartition(".")) for library in libraries)]
-    parts = ["\n".join(imports)]
+    parts = ["\n".join(imports), *constants.definitions]
     parts += [re.sub(r"  # type: ignore.*", "", helper_source(helper)).rstrip() for helper in helpers]
-    inputs = ", ".join(names[node] for node in graph.inputs)
-    parts.append(f"def {program_name(graph)}({inputs}):\n" + textwrap.indent("\n".join(lines), "    "))
+    inputs = [names[node] for node in graph.inputs]
+    lines = [*_docstring(graph, names), *body, *_listed("return ", [names[node] for node in graph.outputs])]
+    signature = _listed(f"def {program_name(graph)}(", inputs, "):", opened=True)
+    parts.append("\n".join([*signature, *(f"    {line}" if line else "" for line in lines)]))
     return "\n\n\n".join(parts) + "\n"
+
+
+# ----------------------------------------------------------------------------------------- the lines
+
+
+def _body(graph: Graph, names: dict[Node, str], constants: Constants, left_out: Iterable[Node] = ()) -> Iterator[str]:
+    """The lines of all nodes, in paragraphs: one for each scope, and the derivatives apart."""
+    loops = readings(graph)
+    skipped = {*graph.inputs, *loops.absorbed, *left_out}
+    paragraph = None
+    for node in graph.nodes:
+        if node in skipped:
+            continue
+        derivative = is_derivative(node.origin)
+        if (node.scope, derivative) != paragraph:
+            if paragraph is not None:
+                yield ""
+            paragraph = node.scope, derivative
+            if node.scope:
+                yield f"# {_printable(node.scope)}{': derivatives' if derivative else ''}"
+        if node in loops.variables:
+            yield from loop_lines(node, loops, names, constants, program_names, _body)
+            continue
+        lines = node_lines(node, names, constants)
+        lines[0] += _remark(graph, node, names, WIDTH - len(lines[0]))
+        yield from lines
+    if paragraph is not None and paragraph[0]:
+        yield ""
+
+
+def node_lines(node: Node, names: dict[Node, str], constants: Constants) -> list[str]:
+    """The line, or the lines, that compute one node.
+
+    >>> import compgraph as cg
+    >>> x = cg.variable([1.0, 2.0])
+    >>> y = np.float64(0.5) * x
+    >>> node_lines(y, {x: "x", y: "half"}, Constants([]))
+    ['half = 0.5 * x']
+    """
+    primitive = node.primitive
+    if primitive is None or primitive.name == "constant":  # or a variable that the function closed over
+        return [f"{names[node]} = {constants.text(node.value if primitive is None else node.params['value'], names[node])}"]
+    args = [atom(names[arg] if isinstance(arg, Node) else constants.text(arg)) for arg in _plain_args(primitive, node.args)]
+    if args and args[0].precedence < SIGN:
+        args[0] = Text(args[0].text, SIGN)  # a minus sign at the left end needs no parentheses, but before a power
+    code = _code(primitive.code, node.params)
+    return [f"{names[node]} = {applied(primitive, args, parameters(primitive, node.params, constants.text), code).text}"]
+
+
+def _code(code: str, params: dict[str, Any]) -> str:
+    """A primitive's code for NumPy, without the arguments that are NumPy's defaults.
+
+    >>> _code("xp.sum({0}, axis={axis}, keepdims={keepdims})", {"axis": -1, "keepdims": False})
+    'np.sum({0}, axis={axis})'
+    """
+    for name, argument, default in _defaults(code):
+        if type(params[name]) is type(default) and params[name] == default:
+            code = code.replace(argument, "")
+    return re.sub(r"\bxp\.", "np.", code)
+
+
+@cache
+def _defaults(code: str) -> list[tuple[str, str, Any]]:
+    """The parameters that a NumPy function's signature gives a default: name, text in the code, and default."""
+    match = re.fullmatch(r"xp\.([\w.]+)\((.*)\)", code)
+    if match is None:
+        return []
+    try:
+        function = inspect.signature(attrgetter(match[1])(np))
+    except (AttributeError, TypeError, ValueError):  # not one call, or a function that does not tell its signature
+        return []
+    found = []
+    for name, (place, parameter) in zip(function.parameters, enumerate(function.parameters.values()), strict=True):
+        default = False if name == "keepdims" else parameter.default  # NumPy's own default there says "no value"
+        last = f", {{{name}}})"
+        for argument in (f", {name}={{{name}}}", last[:-1] if code.endswith(last) and place == match[2].count(",") else ""):
+            if argument and argument in code and default is not inspect.Parameter.empty:
+                found.append((name, argument, default))
+    return found
+
+
+def _plain_args(primitive: Primitive, args: Sequence[Any]) -> Sequence[Any]:
+    """The arguments, with NumPy's numbers as Python's where they mean the same: `2 * x` for `np.float64(2.0) * x`."""
+    if not any(isinstance(arg, np.number) for arg in args) or not _promotes(primitive.code):
+        return args
+    others = tuple(arg.dtype for arg in args if isinstance(arg, Node))
+    dtype = np.result_type(*[arg.dtype if isinstance(arg, Node) else arg for arg in args])
+    return [weakened(arg, others, dtype) for arg in args]
+
+
+@cache
+def _promotes(code: str) -> bool:
+    """Whether the code is one operator or ufunc, to which a Python number is weak.
+
+    Not so a power: `x ** 2` is computed in another way than `x ** np.float64(2.0)`.
+
+    >>> [_promotes(code) for code in ("{0} * {1}", "xp.maximum({0}, {1})", "{0} ** {1}", "xp.stack([{*}], axis={axis})")]
+    [True, True, False, False]
+    """
+    body = ast.parse(re.sub(r"\{.*?\}", "x", code), mode="eval").body
+    if isinstance(body, ast.BinOp):
+        simple = isinstance(body.left, ast.Name) and isinstance(body.right, ast.Name)
+        return simple and not isinstance(body.op, (ast.Pow, ast.MatMult))
+    if isinstance(body, ast.Call) and isinstance(body.func, ast.Attribute):
+        return ast.unparse(body.func.value) == "xp" and isinstance(getattr(np, body.func.attr, None), np.ufunc)
+    return isinstance(body, ast.Compare)
+
+
+def _remark(graph: Graph, node: Node, names: dict[Node, str], room: int) -> str:
+    """Which primal line a derivative's line belongs to."""
+    primal = graph.roles[node][1] if node in graph.roles else None
+    if primal not in names:  # which the graph may have left out
+        return ""
+    short = f"  # from {names[primal]}"
+    whole = short if primal.primitive is None else f"{short} = {formula(primal, names.__getitem__)}"
+    return whole if len(whole) <= room else short
+
+
+def _docstring(graph: Graph, names: dict[Node, str]) -> list[str]:
+    """What goes in and what comes out, with dtypes and shapes."""
+
+    def described(nodes: Iterable[Node]) -> list[str]:
+        return [f"{names[node]}: {node.dtype}{f' {node.shape}' if node.shape else ''}" for node in nodes]
+
+    inputs, outputs = described(graph.inputs), described(graph.outputs)
+    nested = _nested(graph, names)
+    line = f"{', '.join(inputs)} -> {', '.join(outputs)}".strip()
+    if not nested and len(line) + 10 <= WIDTH:
+        return [f'"""{_quoted(line)}"""']
+    whole_words = ", ".join(output.replace(" ", "\xa0") for output in outputs)  # a name stays on one line with its shape
+    returned = textwrap.wrap(f"-> {whole_words}", WIDTH - 4, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
+    returned = [line.replace("\xa0", " ") for line in returned]
+    whole = textwrap.wrap(f"as {nested}", WIDTH - 4, subsequent_indent="   ", break_long_words=False) if nested else []
+    return ['"""', *map(_quoted, (*inputs, *returned, *whole)), '"""']
+
+
+class _Word(str):
+    """A name that shows itself without quotation marks."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _nested(graph: Graph, names: dict[Node, str]) -> str:
+    """The outputs as the user's function returned them, if that was no flat tuple."""
+    if graph.pack is None:
+        return ""
+    words: list[Any] = [_Word(names[node]) for node in graph.outputs]
+    whole = graph.pack(words)
+    return "" if isinstance(whole, _Word) or (type(whole) is tuple and list(whole) == words) else repr(whole)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _listed(before: str, words: Sequence[str], after: str = "", *, opened: bool = False) -> list[str]:
+    """`before`, the words and `after`, on one line where they fit and in brackets on several where they do not."""
+    line = f"{before}{', '.join(words)}{after}"
+    if len(line) + 4 <= WIDTH:
+        return [line]
+    rows = textwrap.wrap(", ".join(words) + ",", WIDTH - 8, break_long_words=False)
+    return [before if opened else f"{before}(", *(f"    {row}" for row in rows), after if opened else f"){after}"]
+
+
+# --------------------------------------------------------------------------------------- the constants
+
+
+class Constants:
+    """The constants of a program as text. Long ones are defined above the function, under a name.
+
+    >>> constants = Constants(["x"])
+    >>> constants.text(2.0), constants.text(np.sin(np.arange(60.0)), "table")
+    ('2.0', 'TABLE')
+    >>> constants.definitions[0][:39]
+    'TABLE = np.array(\\n    [0.0, 0.841470984'
+    """
+
+    def __init__(self, taken: Iterable[str], unique: Unique | None = None) -> None:
+        self.definitions: list[str] = []
+        self.unique = unique or Unique(taken)
+        self._named: dict[int, tuple[Any, str]] = {}  # by id, with the array, whose id is its own as long as it is held
+
+    def text(self, value: Any, name: str = "constant") -> str:
+        if not isinstance(value, np.ndarray) or value.size <= _LARGEST_INLINE:
+            return literal(value)
+        if id(value) in self._named:
+            return self._named[id(value)][1]
+        code = literal(value)
+        if len(code) <= WIDTH // 2:
+            return code
+        name = self.unique(name.upper())
+        self._named[id(value)] = value, name
+        entries = code.removeprefix("np.array(").removesuffix(")")
+        rows = textwrap.wrap(f"    {entries}", WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        self.definitions.append("\n".join([f"{name} = np.array(", *rows, ")"]))
+        return name
 
 
 def helper_source(helper: Callable[..., Any]) -> str:
@@ -309,12 +291,36 @@ def helper_source(helper: Callable[..., Any]) -> str:
     return source or inspect.getsource(helper)
 
 
-def _remark(graph: Graph, node: Node, names: dict[Node, str]) -> str:
-    """Which primal line a derivative's line belongs to."""
-    if node not in graph.roles:
-        return ""
-    primal = graph.roles[node][1]
-    return f"  # from {names[primal]}" + (f" = {formula(primal, names.__getitem__)}" if primal.primitive is not None else "")
+# ------------------------------------------------------------------------------------------- the names
+
+
+class Unique:
+    """Makes names unique: one that is taken gets _2, _3, ... in turn, however many ask for it.
+
+    >>> unique = Unique(["np"])
+    >>> [unique(wish) for wish in ("h", "h", "h", "np", "h_2")]
+    ['h', 'h_2', 'h_3', 'np_2', 'h_2_2']
+    """
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        self._serials: dict[str, int] = {}
+
+    def __call__(self, wish: str) -> str:
+        name = wish
+        while name in self._taken:
+            self._serials[wish] = self._serials.get(wish, 1) + 1
+            name = f"{wish}_{self._serials[wish]}"
+        self._taken.add(name)
+        return name
+
+    def numbered(self, prefix: str) -> str:
+        """The prefix with the next number that makes a new name."""
+        serial = self._serials.get(f"{prefix}#", 0) + 1
+        while f"{prefix}{serial}" in self._taken:
+            serial += 1
+        self._serials[f"{prefix}#"] = serial
+        return self(f"{prefix}{serial}")
 
 
 def program_name(graph: Graph) -> str:
@@ -323,91 +329,84 @@ def program_name(graph: Graph) -> str:
 
 def _reserved(graph: Graph) -> set[str]:
     """What a program calls: libraries, builtins and its own helpers."""
-    helpers = [node.primitive.helper for node in graph.nodes if node.primitive is not None]
+    helpers = [node.primitive.helper for node in every_node(graph) if node.primitive is not None]
     return {"np", "special", "abs", "complex", "slice", *(helper.__name__ for helper in helpers if helper is not None)}
 
 
-def program_names(graph: Graph) -> dict[Node, str]:
-    """`graph.names` as valid, unique Python names: the one place where they are made so."""
-    taken = _reserved(graph)
-    result: dict[Node, str] = {}
-    for node, wish in graph.names.items():
-        base = re.sub(r"\W+", "_", wish, flags=re.ASCII).strip("_") or "v"
-        base = base if is_name(base) else f"v_{base}"
-        name, serial = base, 2
-        while name in taken:
-            name, serial = f"{base}_{serial}", serial + 1
-        taken.add(name)
-        result[node] = name
-    return result
-
-
-# -------------------------------------------------------------------------------------------- LaTeX
-
-
-def latex_name(name: str) -> str:
-    r"""A node's name as mathematics.
-
-    >>> latex_name("v12_bar"), latex_name("x1"), latex_name("loss")
-    ('\\bar{v}_{12}', 'x_{1}', '\\mathrm{loss}')
-    """
-    accents = ""
-    while name.endswith(("_dot", "_bar")):
-        name, accent = name[:-4], name[-3:]
-        accents += rf"\{accent}{{"
-    match = re.fullmatch(r"([A-Za-z])_?(\d+)", name)
-    base, below = (match[1], rf"_{{{match[2]}}}") if match else (name, "")
-    if not match and not (len(base) == 1 and base.isalpha()):
-        base = rf"\mathrm{{{latex_escaped(base)}}}"
-    return f"{accents}{base}{'}' * accents.count('{')}{below}"
-
-
-def latex_escaped(text: str) -> str:
-    words = {"\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim "}
-    return "".join(words.get(letter) or (f"\\{letter}" if letter in "{}_%$#&" else letter) for letter in text)
-
-
-def latex_formula(node: Node, names: Callable[[Node], str]) -> str:
-    """One line of the Wengert list as LaTeX."""
-    if node.primitive is None or node.primitive.name == "constant":
-        return latex_name(names(node)) if node.primitive is None else latex_escaped(number(node.params["value"]))
-    return _latex_applied(node.primitive, [_latex_operand(arg, names) for arg in node.args]).text
-
-
-def latex_expression(node: Any, names: Callable[[Node], str | None]) -> Text:
-    r"""`expression` as LaTeX; `names` gives finished LaTeX.
+def program_names(graph: Graph, unique: Unique | None = None, given: Mapping[Node, str] | None = None) -> dict[Node, str]:
+    """What each node is called in a program: valid Python, unique, made here and nowhere else.
 
     >>> import compgraph as cg
-    >>> x = cg.variable(2.0, name="x")
-    >>> latex_expression((x + 1) / np.log(x + 2), lambda node: node.name).text
-    '\\frac{x + 1}{\\ln (x + 2)}'
+    >>> graph = cg.trace(lambda x: np.exp(x), 1.0)
+    >>> list(program_names(graph).values())
+    ['x', 'v1']
+
+    Inputs and nodes that were given a name keep it. A tangent or an adjoint is called after its primal node, and any other
+    node what the user assigned it to; the rest have the names of `graph.names`. `unique` knows the names of a larger program,
+    and `given` are those that the nodes have in it already.
     """
-    if not isinstance(node, Node):
-        return _latex_operand(node, lambda _: "")
-    name = names(node)
-    if name is not None:
-        return _atom(name)
-    if node.primitive is None or node.primitive.name == "constant":
-        return _atom(latex_escaped(number(node.value)))
-    text = _latex_applied(node.primitive, [latex_expression(arg, names) for arg in node.args])
-    return Text(_subtracted(node.primitive, text.text), text.precedence)
+    inner = given is not None  # a body, whose numbers go on from those of the program around it
+    unique = unique or Unique(_reserved(graph))
+    assigned = {**_loop_names(graph), **{node: name for node, name in _assigned_names(graph).items() if name}}
+    names: dict[Node, str] = dict(given or {})
+    for node, wish in graph.names.items():  # where a primal node comes before its derivatives
+        if node in names:
+            continue
+        suffix, primal = graph.roles.get(node, ("", None))
+        if primal in names:
+            wish = f"{names[primal]}_{suffix}"
+        elif not node.name and node in assigned:
+            wish = assigned[node]
+        elif not node.name and inner:
+            names[node] = unique.numbered("v")
+            continue
+        base = re.sub(r"\W+", "_", wish, flags=re.ASCII).strip("_") or "v"
+        names[node] = unique(base if is_name(base) else f"v_{base}")
+    return names
 
 
-def _latex_applied(primitive: Primitive, args: Sequence[Text]) -> Text:
-    own, needs = _slots(primitive.code)
-    template = primitive.latex
-    if not template:
-        return Text(rf"\mathrm{{{latex_escaped(primitive.name)}}}({', '.join(arg.text for arg in args)})", ATOM)
-    texts = []
-    for place, arg in enumerate(args):
-        enclosed = f"{{{{{{{place}}}}}}}" in template or f"({{{place}}}" in template or f"|{{{place}}}" in template
-        texts.append(arg.text if enclosed else bracketed(arg, needs.get(str(place), 0) or ATOM))
-    # A fraction or a function needs no parentheses around it in a product, whatever its code needs.
-    return Text(template.format(*texts), ATOM if primitive.name == "divide" else own)
+def _loop_names(graph: Graph) -> dict[Node, str]:
+    """What reads a part of a loop, called as the loop's body calls it."""
+    names: dict[Node, str] = {}
+    for loop, variables in readings(graph).variables.items():
+        wishes = part_names(loop, program_names)
+        names.update((node, wishes[number]) for number, nodes in variables.items() for node in nodes if wishes[number])
+    return names
 
 
-def _latex_operand(arg: Any, names: Callable[[Node], str]) -> Text:
-    if isinstance(arg, Node):
-        return _atom(latex_name(names(arg)))
-    part = operand(arg, lambda _: "")
-    return Text(latex_escaped(part.text), part.precedence)
+def _assigned_names(graph: Graph) -> dict[Node, str]:
+    """What the user assigned nodes to.
+
+    One call can make several nodes, one after another, of which the last is the result; a loop can make the same one
+    again and again, and then each of them is.
+    """
+    assignments = Assignments()
+    inputs = set(graph.inputs)
+    calls = {(id(node.origin[0]), node.origin[1]) for node in inputs if type(node.origin) is tuple}
+    names: dict[Node, str] = {}
+
+    def name(run: list[Node]) -> None:
+        origin = run[0].origin
+        if type(origin) is not tuple or (id(origin[0]), origin[1]) in calls:  # where `graph = cg.trace(f, x)` stands
+            return
+        results = run if len({node.primitive for node in run}) == 1 else run[-1:]
+        for node in results:
+            # An identity stands for an argument of a derivative, and a constant for what a function returned as a number.
+            if node.primitive is None or node.primitive.name not in ("identity", "constant"):
+                names[node] = assignments.name(node.origin, node.params.get("index"))
+
+    run: list[Node] = []
+    for node in graph.nodes:
+        if node in inputs:
+            continue
+        if run and not _same_origin(run[-1].origin, node.origin):
+            name(run)
+            run = []
+        run.append(node)
+    if run:
+        name(run)
+    return names
+
+
+def _same_origin(one: Any, other: Any) -> bool:
+    return type(one) is type(other) is tuple and one[0] is other[0] and one[1] == other[1]

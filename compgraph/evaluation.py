@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compgraph import forward_mode, reverse_mode
-from compgraph.emission import ATOM, Text, bracketed, expression, formula, latex_expression, latex_name, number
 from compgraph.errors import InputError, ShapeError
+from compgraph.formulas import ATOM, Text, bracketed, expression, formula
 from compgraph.graph import Graph, Node, active_nodes, apply, placeholder
+from compgraph.latex import latex_expression, latex_name
+from compgraph.literals import number
 from compgraph.modes import mode_with
 from compgraph.origins import describe_origin, source_line
 from compgraph.tables import Cell, Table

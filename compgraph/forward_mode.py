@@ -12,10 +12,22 @@ from typing import Any
 import numpy as np
 
 from compgraph.errors import InputError, ShapeError
-from compgraph.graph import Graph, Node, Primitive, active_nodes, ancestors, bind, check_finite, constant, derivative_failure, placeholder
+from compgraph.graph import (
+    PRIMITIVES,
+    Graph,
+    Node,
+    Primitive,
+    active_nodes,
+    ancestors,
+    bind,
+    check_finite,
+    constant,
+    derivative_failure,
+    placeholder,
+)
 from compgraph.modes import current_mode, mode_with
 from compgraph.operands import input_value, real_input_value
-from compgraph.origins import here
+from compgraph.origins import derivative_origin, here
 from compgraph.primitives.arithmetic import cast
 from compgraph.primitives.kinds import zeros_like
 
@@ -111,12 +123,38 @@ def itself(node: Node) -> Node:
 value_of = attrgetter("value")
 
 
-def build(nodes: Iterable[Node], tangents: Tangents) -> Tangents:
+class Roles:
+    """Says of the nodes that a sweep through `nodes` makes whose tangent or adjoint they are, if `mode.roles` asks for it.
+
+    A node has the role that it is given first. Seeds and other nodes that were there before the sweep get none.
+    """
+
+    def __init__(self, suffix: str, nodes: Sequence[Node], seeds: Iterable[Any]) -> None:
+        self.suffix = suffix
+        self.roles = current_mode().roles
+        if self.roles is not None:
+            self.first = nodes[0].id if nodes else 0
+            self.before = max((node.id for node in (*nodes, *seeds) if isinstance(node, Node)), default=0)
+
+    def give(self, node: Any, primal: Node) -> None:
+        if self.roles is not None and isinstance(node, Node) and node.id > self.before:
+            # Where a sweep inside a trace ends, an identity stands for what was passed in.
+            while primal.primitive is _IDENTITY and isinstance(primal.args[0], Node) and primal.args[0].id < self.first:
+                primal = primal.args[0]
+            self.roles.setdefault(node, (self.suffix, primal))
+
+
+_IDENTITY = PRIMITIVES["identity"]
+
+
+def build(nodes: Sequence[Node], tangents: Tangents) -> Tangents:
     """`sweep` as graph: each new node belongs to the scope and the source line of its primal node."""
+    roles = Roles("dot", nodes, tangents.values())
     for node in nodes:
         if node.primitive is not None and node not in tangents:
-            with mode_with(origin=node.origin, scope=node.scope):
+            with mode_with(origin=derivative_origin(node.origin), scope=node.scope):
                 sweep((node,), tangents, itself)
+            roles.give(tangents.get(node), node)
     return tangents
 
 
@@ -181,11 +219,10 @@ def forward(graph: Graph, wrt: Any = None) -> Graph:
     tangents: Tangents = {node: placeholder(node.shape, node.dtype, origin=node.origin) for node in inputs}
     seeds = [tangents[node] for node in inputs]
     active = active_nodes(graph.nodes, inputs)
-    build([node for node in graph.nodes if node in active], tangents)
+    roles = {**graph.roles, **{tangent: ("dot", node) for node, tangent in tangents.items()}}
+    with mode_with(roles=roles):
+        build([node for node in graph.nodes if node in active], tangents)
     outputs = [tangents[node] if node in tangents else constant(zeros_like(node)) for node in graph.outputs]
-    roles = dict(graph.roles)
-    for node, tangent in tangents.items():
-        roles.setdefault(tangent, ("dot", node))
     return Graph((*graph.inputs, *seeds), (*graph.outputs, *outputs), name=f"{graph.name}_forward", roles=roles)
 
 

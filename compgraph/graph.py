@@ -50,7 +50,7 @@ from compgraph.origins import (
     describe_origin,
     here,
 )
-from compgraph.primitive import PRIMITIVES, Aval, Primitive, Shape, placed, register
+from compgraph.primitive import CONTROL, PRIMITIVES, Aval, Primitive, Shape, placed, register
 
 
 def active_nodes(nodes: Iterable[Node], wrt: Iterable[Node]) -> set[Node]:
@@ -92,13 +92,18 @@ class Graph:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.name = name
-        self.roles = roles or {}  # a derivative's node -> ("dot" or "bar", the primal node it belongs to)
+        self.roles = dict(roles or {})  # a derivative's node -> ("dot", "bar" or "bar_dot", the primal node it belongs to)
         self.pack = pack  # outputs as the user's function returned them: a number, a tuple, a dict
         given = set(self.inputs)
         if len(given) != len(self.inputs):
             raise GraphError(f"{name}: the same node is given as an input twice")
         reachable = set(ancestors(self.outputs)) | given
         self.nodes = tuple(sorted(reachable, key=_id_of))
+        for node, (suffix, primal) in self.roles.items():
+            while primal not in reachable and primal in self.roles and self.roles[primal][1].id < primal.id:
+                inner, primal = self.roles[primal]  # where x_bar is left out, its tangent is called x_bar_dot all the same
+                suffix = f"{inner}_{suffix}"
+            self.roles[node] = suffix, primal
         for node in self.nodes:
             if node.primitive is None and node.value is None and node not in given:
                 place = describe_origin(node.origin)
@@ -272,6 +277,7 @@ def _fitted(value: Any, node: Node, name: str, wanted: str) -> Any:
 
 # The whole of the core has its names here.
 __all__ = [
+    "CONTROL",
     "METHODS",
     "PRIMITIVES",
     "UFUNCS",

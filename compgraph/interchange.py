@@ -19,10 +19,10 @@ import networkx as nx
 import numpy as np
 
 from compgraph.errors import GraphError
-from compgraph.graph import PRIMITIVES, Graph, Node, provides
+from compgraph.graph import CONTROL, PRIMITIVES, Graph, Node, provides
 from compgraph.invariants import typecheck
 from compgraph.json_values import Reader, dtype_name, encoded, parsed, shown
-from compgraph.origins import describe_origin
+from compgraph.origins import DerivativeText, Origin, describe_origin, is_derivative
 from compgraph.primitives.indexing import filled
 
 FORMAT, VERSION = "compgraph graph", 1
@@ -100,11 +100,21 @@ def to_json(graph: Graph) -> str:
     as in "train.py:12". How a function nested its outputs (`pack`) is not kept. Raises `DtypeError` for an extended
     float, whose bytes differ from machine to machine.
     """
-    names = graph.names
     kind = {"format": FORMAT, "version": VERSION}
-    ends = {"name": graph.name, "inputs": [names[node] for node in graph.inputs], "outputs": [names[node] for node in graph.outputs]}
     nodes = ",\n  ".join(json.dumps(_node_record(node, graph), allow_nan=False) for node in graph.nodes)
-    return f'{json.dumps(kind)[:-1]},\n {json.dumps(ends)[1:-1]},\n "nodes": [\n  {nodes}\n ]}}'
+    return f'{json.dumps(kind)[:-1]},\n {json.dumps(_ends(graph))[1:-1]},\n "nodes": [\n  {nodes}\n ]}}'
+
+
+def _ends(graph: Graph) -> dict[str, Any]:
+    names = graph.names
+    return {"name": graph.name, "inputs": [names[node] for node in graph.inputs], "outputs": [names[node] for node in graph.outputs]}
+
+
+def _encoded_param(param: Any, place: str) -> Any:
+    """A parameter; the body of a loop is a graph within the graph."""
+    if isinstance(param, Graph):
+        return {"graph": {**_ends(param), "nodes": [_node_record(node, param) for node in param.nodes]}}
+    return encoded(param, place)
 
 
 def _node_record(node: Node, graph: Graph) -> dict[str, Any]:
@@ -116,14 +126,22 @@ def _node_record(node: Node, graph: Graph) -> dict[str, Any]:
         "given": node.name,
         "primitive": node.primitive.name if node.primitive else None,
         "args": [names[arg] if isinstance(arg, Node) else encoded(arg, place) for arg in node.args],
-        "params": {name: encoded(node.params[name], place) for name in sorted(node.params)},
+        "params": {name: _encoded_param(node.params[name], place) for name in sorted(node.params)},
         "shape": list(node.shape),
         "dtype": dtype_name(node.dtype, place),
         "value": None if node.value is None or node.primitive is not None else encoded(node.value, place),
         "scope": node.scope,
         "role": None if role is None else [role[0], names.get(role[1])],
-        "origin": describe_origin(node.origin) or None,
+        "origin": _origin_text(node.origin) or None,
     }
+
+
+def _origin_text(origin: Origin) -> str:
+    text = describe_origin(origin)
+    return f"{_DERIVATIVE}{text}" if text and is_derivative(origin) else text
+
+
+_DERIVATIVE = "derivative of "
 
 
 # --------------------------------------------------------------------------------- text -> graph
@@ -148,14 +166,31 @@ def from_json(text: str) -> Graph:
         document.refuse(f"the format is {shown(document.value['format'])}, not {FORMAT!r}")
     if type(document.value["version"]) is not int or document.value["version"] != VERSION:
         document.refuse(f"version {shown(document.value['version'])} is not one that this program reads; it reads version {VERSION}")
-    name = document["name"].text()
+    return typecheck(_read_graph(document, 0))
+
+
+_MOST_NESTED = 20  # loops within loops
+
+
+def _read_graph(document: Reader, nesting: int) -> Graph:
+    if nesting > _MOST_NESTED:
+        document.refuse(f"loops are nested more than {_MOST_NESTED} deep")
     nodes: dict[str, Node] = {}
     roles: Roles = {}
     for reader in document["nodes"].items():
-        _read_node(reader, nodes, roles)
+        _read_node(reader, nodes, roles, nesting)
     inputs = [_referred(reader, nodes) for reader in document["inputs"].items()]
     outputs = [_referred(reader, nodes) for reader in document["outputs"].items()]
-    return typecheck(_assembled(name, nodes, inputs, outputs, roles))
+    return _assembled(document["name"].text(), nodes, inputs, outputs, roles)
+
+
+def _read_param(reader: Reader, nesting: int) -> Any:
+    if not isinstance(reader.value, dict) or "graph" not in reader.value:
+        return reader.parameter()
+    reader.fields({"graph"})
+    body = Reader(reader.value["graph"], f"{reader.place}.graph")
+    body.fields({"name", "inputs", "outputs", "nodes"})
+    return _read_graph(body, nesting + 1)
 
 
 def _assembled(name: str, nodes: dict[str, Node], inputs: list[Node], outputs: list[Node], roles: Roles) -> Graph:
@@ -185,7 +220,7 @@ def _assembled(name: str, nodes: dict[str, Node], inputs: list[Node], outputs: l
 _FIELDS = {"name", "given", "primitive", "args", "params", "shape", "dtype", "value", "scope", "role", "origin"}
 
 
-def _read_node(reader: Reader, nodes: dict[str, Node], roles: Roles) -> None:
+def _read_node(reader: Reader, nodes: dict[str, Node], roles: Roles, nesting: int) -> None:
     """Make the node that `reader` says and enter it into `nodes`, which holds the ones before it."""
     reader.fields(_FIELDS)
     name = reader["name"].text()
@@ -195,7 +230,7 @@ def _read_node(reader: Reader, nodes: dict[str, Node], roles: Roles) -> None:
     shape, dtype = reader["shape"].shape(), reader["dtype"].dtype()
     given, origin = (None if reader.value[field] is None else reader[field].text() for field in ("given", "origin"))
     args = tuple(_referred(arg, nodes) if isinstance(arg.value, str) else arg.constant() for arg in reader["args"].items())
-    params = {param: reader["params"][param].parameter() for param in reader["params"].object()}
+    params = {param: _read_param(reader["params"][param], nesting) for param in reader["params"].object()}
     value = None if reader.value["value"] is None else reader["value"].constant()
     if reader.value["role"] is not None:
         suffix, primal = reader["role"].items(2)
@@ -207,7 +242,7 @@ def _read_node(reader: Reader, nodes: dict[str, Node], roles: Roles) -> None:
         if value is not None and (not isinstance(value, (np.generic, np.ndarray)) or (value.shape, value.dtype) != (shape, dtype)):
             reader["value"].refuse(f"the value is not of shape {shape} and dtype {dtype}")
     else:
-        primitive = PRIMITIVES.get(reader["primitive"].text())
+        primitive = PRIMITIVES.get(reader["primitive"].text(), CONTROL.get(reader.value["primitive"]))
         if primitive is None:
             raise GraphError(f"{reader.place}: there is no primitive {shown(reader.value['primitive'])}")
         if value is not None:
@@ -218,6 +253,8 @@ def _read_node(reader: Reader, nodes: dict[str, Node], roles: Roles) -> None:
         _check_inferred(reader.place, primitive, args, params, (shape, dtype))
         if primitive.name == "constant":
             value = params["value"]
+    if origin is not None and origin.startswith(_DERIVATIVE):
+        origin = DerivativeText(origin.removeprefix(_DERIVATIVE))
     nodes[name] = Node(primitive, args, params, value, origin, reader["scope"].text(), (shape, dtype), given)
 
 

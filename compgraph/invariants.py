@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from compgraph.errors import GraphError
-from compgraph.graph import PRIMITIVES, Graph, Node
+from compgraph.graph import CONTROL, PRIMITIVES, Graph, Node
+
+
+def _typecheck_body(body: Graph, place: str) -> None:
+    """A loop's body keeps the invariants of a graph, and depends on nothing from outside but its inputs."""
+    typecheck(body)
+    if any(node.primitive is None and node not in body.inputs for node in body.nodes):
+        raise GraphError(f"{place}: its body reads a variable that is not among its inputs")
 
 
 def typecheck(graph: Graph) -> Graph:
@@ -24,12 +31,15 @@ def typecheck(graph: Graph) -> Graph:
             elif not isinstance(arg, (bool, int, float, np.generic, np.ndarray)):
                 raise GraphError(f"{place} has an argument of type {type(arg).__name__}")
         if node.primitive is not None:
-            if PRIMITIVES.get(node.primitive.name) is not node.primitive:
+            if PRIMITIVES.get(node.primitive.name, CONTROL.get(node.primitive.name)) is not node.primitive:
                 raise GraphError(f"{place}: the primitive is not in the table")
             if set(node.params) != {field for field in node.primitive.fields if field.isidentifier()}:
                 raise GraphError(f"{place}: params {sorted(node.params)} are not those of {node.primitive.code!r}")
             if any(isinstance(param, (list, dict, set, Node)) for param in node.params.values()):
                 raise GraphError(f"{place}: a parameter is mutable or a node")
+            for param in node.params.values():
+                if isinstance(param, Graph):
+                    _typecheck_body(param, place)
             inferred = node.primitive.infer(*node.args, **node.params)
             if inferred != (node.shape, node.dtype):
                 raise GraphError(f"{place} has {node.shape} {node.dtype}, its primitive infers {inferred[0]} {inferred[1]}")

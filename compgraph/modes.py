@@ -19,6 +19,7 @@ class Mode(NamedTuple):
     traced: str = ""  # the function being traced
     origin: Origin = None  # the primal node's origin while its derivative is built
     constants: dict[int, tuple[Any, Any]] | None = None  # arrays a trace has copied, by id
+    roles: dict[Any, tuple[str, Any]] | None = None  # as `Graph.roles`: what the sweeps inside a trace have made
 
 
 DEFAULT = Mode()

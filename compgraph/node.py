@@ -178,7 +178,8 @@ class Node:
         raise ImmutableNodeError(
             f"{describe(self)} cannot be stored in a NumPy array, at {describe_origin(caller())}: an array holds "
             "numbers, so the derivative would be lost. Write np.stack([a, b]) or np.concatenate([a, b]) to join "
-            "nodes, np.where(mask, new, old) to replace entries, and node.value for the plain number."
+            "nodes, np.where(mask, new, old) to replace entries, and node.value for the plain number; a plain array is read "
+            "at the place of a node as cg.constant(array)[i]."
         )
 
     def __setitem__(self, index: Any, value: Any) -> None:

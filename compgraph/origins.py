@@ -20,6 +20,30 @@ import numpy as np
 
 Origin = tuple[CodeType, int] | str | None
 
+
+class DerivativeOrigin(tuple[CodeType, int]):
+    """The origin of a node that a sweep made, which is that of its primal node: the same line, but not its result."""
+
+    __slots__ = ()
+
+
+class DerivativeText(str):
+    """The same for the origin of a parsed expression, which is its text."""
+
+    __slots__ = ()
+
+
+def is_derivative(origin: Origin) -> bool:
+    return isinstance(origin, (DerivativeOrigin, DerivativeText))
+
+
+def derivative_origin(origin: Origin) -> Origin:
+    """Where a derivative of what was made at `origin` comes from."""
+    if origin.__class__ is tuple:
+        return DerivativeOrigin(origin)
+    return DerivativeText(origin) if origin.__class__ is str else origin
+
+
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LIBRARIES = (
     *(os.path.join(_ROOT, package) + os.sep for package in ("compgraph", "optim", "viz")),
@@ -29,7 +53,7 @@ _LIBRARIES = (
 
 class _LibraryFiles(dict[str, bool]):
     def __missing__(self, filename: str) -> bool:
-        inside = self[filename] = filename.startswith(_LIBRARIES)
+        inside = self[filename] = filename.startswith((*_LIBRARIES, "<compgraph "))
         return inside
 
 

@@ -131,6 +131,9 @@ def placed(index: Any, first: int, indices: Sequence[Any]) -> Any:
 
 PRIMITIVES: dict[str, Primitive] = {}
 
+# Operations that hold graphs of their own, such as a loop its body: known by name, but no rows of the table.
+CONTROL: dict[str, Primitive] = {}
+
 
 def register(primitive: Primitive) -> Primitive:
     if primitive.name in PRIMITIVES:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from compgraph.errors import InputError, ShapeError, ZeroGradientWarning
-from compgraph.forward_mode import chosen, chosen_inputs, itself, product, seeded
+from compgraph.forward_mode import Roles, chosen, chosen_inputs, itself, product, seeded
 from compgraph.graph import (
     Graph,
     Node,
@@ -31,7 +31,7 @@ from compgraph.graph import (
     provides,
 )
 from compgraph.modes import current_mode, mode_with
-from compgraph.origins import caller, describe_origin, here, stack_level
+from compgraph.origins import caller, derivative_origin, describe_origin, here, stack_level
 from compgraph.primitives.arithmetic import cast
 from compgraph.primitives.kinds import zeros_like
 
@@ -197,10 +197,13 @@ def sweep(
 def build(nodes: Sequence[Node], adjoints: Adjoints, active: set[Node], *, keep: bool = False) -> Adjoints:
     """`sweep` as graph: each new node belongs to the scope and the source line of its primal node."""
     behind: set[Node] = set()
+    roles = Roles("bar", nodes, adjoints.values())
     for node in reversed(nodes):
-        if node in adjoints and node.primitive is not None:
-            with mode_with(origin=node.origin, scope=node.scope):
-                sweep((node,), adjoints, active, itself, keep=keep, behind=behind)
+        if node in adjoints:
+            roles.give(adjoints[node], node)  # all its children have added their terms: this is the whole adjoint
+            if node.primitive is not None:
+                with mode_with(origin=derivative_origin(node.origin), scope=node.scope):
+                    sweep((node,), adjoints, active, itself, keep=keep, behind=behind)
     return adjoints
 
 
@@ -223,13 +226,9 @@ def reverse(graph: Graph, of: Any = None, wrt: Any = None) -> Graph:
     inputs = chosen_inputs(graph, wrt)
     adjoints: Adjoints = {node: placeholder(node.shape, node.dtype, origin=node.origin) for node in outputs}
     seeds = list(adjoints.values())
-    roles = dict(graph.roles)
-    for node, adjoint in adjoints.items():
-        roles[adjoint] = ("bar", node)
-    build(graph.nodes, adjoints, active_nodes(graph.nodes, inputs), keep=True)
-    for node in reversed(graph.nodes):
-        if node in adjoints:
-            roles.setdefault(adjoints[node], ("bar", node))
+    roles = {**graph.roles, **{adjoint: ("bar", node) for node, adjoint in adjoints.items()}}
+    with mode_with(roles=roles):
+        build(graph.nodes, adjoints, active_nodes(graph.nodes, inputs), keep=True)
     bars = [adjoints[node] if node in adjoints else constant(zeros_like(node)) for node in inputs]
     return Graph((*graph.inputs, *seeds), (*graph.outputs, *bars), name=f"{graph.name}_reverse", roles=roles)
 

@@ -18,6 +18,7 @@ import sympy as sp
 
 from compgraph.errors import CompgraphError, GraphError, InputError, MissingRuleError
 from compgraph.graph import PRIMITIVES, Graph, Node, Primitive, bind, constant, describe, placeholder, provides
+from compgraph.loop import SCAN, turns
 from compgraph.origins import caller
 from compgraph.primitives.kinds import Rule, normalized_axes
 from compgraph.primitives.products import lengths_of, terms_of
@@ -208,6 +209,8 @@ def applied(node: Node, args: Sequence[Objects], digits: int | None = None) -> O
     """The expressions of `node` for arguments given as object arrays."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     form = primitive.sympy
+    if primitive is SCAN and node.params["length"] <= _MOST_TURNS:
+        return _turned(node, args, digits)
     if primitive.without_sympy:
         raise MissingRuleError(f"{primitive.name} has no SymPy form for {describe(node)}: {primitive.without_sympy}")
     try:
@@ -230,6 +233,23 @@ def applied(node: Node, args: Sequence[Objects], digits: int | None = None) -> O
         raise GraphError(f"SymPy cannot go as deep as {describe(node)}: it follows an expression recursively") from None
     except (TypeError, AttributeError) as error:
         raise MissingRuleError(f"{primitive.name} has no SymPy form for {describe(node)}: {error}") from error
+
+
+def _turned(loop: Node, args: Sequence[Objects], digits: int | None) -> Objects:
+    """The expressions of a short loop, turn by turn."""
+    body, carries, sequences = loop.params["body"], loop.params["carries"], loop.params["sequences"]
+    state, rows, constants = list(args[:carries]), args[carries : carries + sequences], list(args[carries + sequences :])
+    columns: dict[int, list[Objects]] = {}
+    for turn in turns(loop.params["length"], loop.params["reverse"]):
+        here: Environment = dict(zip(body.inputs, [*state, *(np.asarray(row[turn], object) for row in rows), *constants], strict=True))
+        extend(here, body.nodes, digits=digits)
+        results = [here[node] for node in body.outputs]
+        state, columns[turn] = results[:carries], results[carries:]
+    stacked = [columns[turn][place] for place in range(len(body.outputs) - carries) for turn in range(loop.params["length"])]
+    return listed([entry for result in (*state, *stacked) for entry in result.flat], loop.shape)
+
+
+_MOST_TURNS = 20  # of a loop that is written out
 
 
 def _integers(indices: Objects) -> Any:

@@ -47,10 +47,14 @@ def trace(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Graph:
     leaves, paths, rebuilds = _named_arguments(function, args, kwargs)
     inputs = [_placeholder_like(leaf, path) for leaf, path in zip(leaves, paths, strict=True)]
     call_args, call_kwargs = rebuilds(inputs)
-    with mode_with(traced=name, constants=current_mode().constants if current_mode().constants is not None else {}):
+    roles: dict[Node, tuple[str, Node]] = {}
+    with mode_with(traced=name, constants=current_mode().constants if current_mode().constants is not None else {}, roles=roles):
         result = function(*call_args, **call_kwargs)
         outputs, rebuild = output_nodes(result, name)
-    return Graph(inputs, outputs, name=name, pack=rebuild)
+    graph = Graph(inputs, outputs, name=name, pack=rebuild, roles=roles)
+    members = set(graph.nodes) if roles else set()  # the roles of others would only keep memory alive
+    graph.roles = {node: role for node, role in graph.roles.items() if node in members and role[1] in members}
+    return graph
 
 
 def _placeholder_like(leaf: Any, path: str) -> Node:

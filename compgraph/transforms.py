@@ -233,6 +233,13 @@ def _outside(inside: Sequence[Node], inputs: Sequence[Node], outputs: Sequence[N
     return [node for node in (*read, *outputs) if node not in known and node not in own and node.primitive is not PRIMITIVES["constant"]]
 
 
+def _called_like(function: Any, suffix: str, derivative: Callable[..., Any]) -> Callable[..., Any]:
+    """`derivative` with the parameters of `function` and a name after it, which is how a trace of it is called."""
+    derivative.__name__ = f"{getattr(function, '__name__', 'f')}_{suffix}"
+    derivative.__wrapped__ = function  # type: ignore[attr-defined]
+    return derivative
+
+
 def value_and_grad(
     function: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
@@ -251,7 +258,7 @@ def value_and_grad(
         output = (recording.output, recording.aux) if has_aux else recording.output
         return output, recording.by_argument(recording.pull_number())
 
-    return with_gradient
+    return _called_like(function, "value_and_grad", with_gradient)
 
 
 def grad(
@@ -278,7 +285,7 @@ def grad(
         bars = recording.by_argument(recording.pull_number())
         return (bars, recording.aux) if has_aux else bars
 
-    return gradient
+    return _called_like(function, "grad", gradient)
 
 
 def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -356,7 +363,7 @@ def jacobian(
         found = _all_partials(recording, mode, chunk_size)
         return (found, recording.aux) if has_aux else found
 
-    return all_partials
+    return _called_like(function, "jacobian", all_partials)
 
 
 def _all_partials(recording: Recording, mode: str, chunk_size: int | None = None) -> Any:
@@ -400,8 +407,8 @@ def hessian(
         recording.check_number()
         return _all_partials(recording, "forward") if inner == "forward" else recording.by_argument(recording.pull_number())
 
-    gradient.__name__ = getattr(function, "__name__", "the function")
-    return jacobian(gradient, argnums, outer, chunk_size=chunk_size)
+    second = jacobian(_called_like(function, "grad", gradient), argnums, outer, chunk_size=chunk_size)
+    return _called_like(function, "hessian", second)
 
 
 _NESTINGS = tuple(f"{outer}-over-{inner}" for outer in ("forward", "reverse") for inner in ("reverse", "forward"))
@@ -441,4 +448,4 @@ def elementwise_grad(function: Callable[..., Any], argnums: int = 0, *, holomorp
             raise ShapeError(f"elementwise_grad: {recording.name} does not work entry by entry: it mixes shapes {shapes}{here()}")
         return recording.by_argument(recording.pull([np.ones(node.shape, node.dtype)[()] for node in recording.outputs]))
 
-    return derivative
+    return _called_like(function, "elementwise_grad", derivative)

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compgraph.emission import formula, number
 from compgraph.errors import InputError
 from compgraph.evaluation import EvaluationTrace
+from compgraph.formulas import formula
 from compgraph.graph import Graph, Node, graph_of
+from compgraph.literals import number
 
 COLLAPSE_ABOVE = 300
 REFUSE_ABOVE = 2000
@@ -237,13 +238,14 @@ class _Scribe:
     def box(self, node: Node) -> Box:
         lines = tuple(self.lines(node))
         kind, is_output = self.kind(node), node in self.outputs
-        derivative, primal = self.trace.graph.roles.get(node, ("", None))
+        role, primal = self.trace.graph.roles.get(node, ("", None))
         words = [f"{line.left or self.names[node]} = {line.right}" if line.right else line.left for line in lines]
         if primal in self.names:
-            words.append(f"the {_DERIVATIVES[derivative]} of {self.names[primal]}")
+            derivatives = " of the ".join(_DERIVATIVES[suffix] for suffix in reversed(role.split("_")))
+            words.append(f"the {derivatives} of {self.names[primal]}")
         title = f"{kind}{', output' * is_output}: {'; '.join(words)}"
         name = self.trace.graph.names[node]
-        return Box(self.ids.make("node", name), kind, is_output, derivative, node.scope, lines, printable(title, 400))
+        return Box(self.ids.make("node", name), kind, is_output, role.rpartition("_")[2], node.scope, lines, printable(title, 400))
 
     def kind(self, node: Node) -> str:
         if node.primitive is None:

@@ -137,7 +137,7 @@ def _transpose_einsum(index: int, y_bar: Any, *xs: Any, subscripts: str) -> Any:
     lengths = dict(zip(letters, y_bar.shape, strict=True))
     first = [letter not in term[:place] for place, letter in enumerate(term)]
     shape = tuple(lengths.get(letter, 1) if new else 1 for letter, new in zip(term, first, strict=True))
-    full = tuple(max(length, lengths.get(letter, 1)) if length else 0 for letter, length in zip(term, x.shape, strict=True))
+    full = tuple(np.broadcast_shapes((length,), (lengths.get(letter, 1),))[0] for letter, length in zip(term, x.shape, strict=True))
     if shape != y_bar.shape:
         y_bar = np.reshape(y_bar, shape)
     if full != shape:

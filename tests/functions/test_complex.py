@@ -11,7 +11,7 @@ from complex_composites import verify
 
 import compgraph as cg
 from compgraph import programs
-from compgraph.emission import literal
+from compgraph.literals import literal
 from compgraph.graph import PRIMITIVES, bind
 
 Z = np.array([0.7 + 0.4j, -0.9 + 1.1j, -0.6 - 0.8j, 1.2 - 0.3j])

@@ -16,8 +16,9 @@ import pytest
 
 import compgraph as cg
 import viz
-from compgraph.emission import formula, number
 from compgraph.errors import InputError, MissingDependencyError
+from compgraph.formulas import formula
+from compgraph.literals import number
 from viz import drawing as drawing_module
 from viz import rendering
 from viz.diagram import diagram_of, printable
