@@ -34,6 +34,7 @@ from compgraph.forward_mode import forward
 from compgraph.functions import at, relu, sigmoid, softplus, special, stop_gradient
 from compgraph.graph import METHODS, PRIMITIVES, Graph, Node, Primitive, bind, constant, graph_of, variable
 from compgraph.invariants import typecheck
+from compgraph.loops import fori, scan
 from compgraph.modes import detect_anomaly, no_grad, scope
 from compgraph.operators import gnvp, linearize, vhp
 from compgraph.parsing import parse
@@ -45,6 +46,8 @@ from compgraph.transforms import elementwise_grad, grad, hessian, hvp, jacobian,
 
 if TYPE_CHECKING:
     from compgraph.certificate import CheckReport, check
+    from compgraph.compilation import compile
+    from compgraph.packing import ravel
     from compgraph.sparsity import SparseMatrix, SparsityPattern, sparse_hessian, sparse_jacobian, sparsity_pattern
     from compgraph.symbolic import from_sympy
 
@@ -52,6 +55,7 @@ __version__ = "0.1.0"
 
 # SymPy and NetworkX take longer to import than everything else together, so what needs them comes when it is used.
 _LATE = {
+    "compile": "compilation", "ravel": "packing",
     "check": "certificate", "CheckReport": "certificate", "from_sympy": "symbolic",
     "sparsity_pattern": "sparsity", "sparse_jacobian": "sparsity", "sparse_hessian": "sparsity", "SparseMatrix": "sparsity",
     "SparsityPattern": "sparsity",
@@ -80,10 +84,10 @@ __all__ = [
     "PRIMITIVES", "AbstractValueError", "AnomalyError", "CheckReport", "CompgraphError", "DtypeError", "EvaluationTrace", "Graph",
     "GraphError", "ImmutableNodeError", "InputError", "LinearAlgebraError", "MissingDependencyError", "MissingRuleError", "Node",
     "NodeIndexError", "Primitive", "ShapeError", "SparseMatrix", "SparsityPattern", "Step", "ValueRangeError",
-    "ZeroGradientWarning", "at", "bind", "check", "checkpoint", "checkpoint_chain", "constant", "custom_derivative",
-    "detect_anomaly", "elementwise_grad", "evaluate", "forward", "from_sympy", "gnvp", "grad", "graph_of", "hessian", "hvp",
-    "jacobian", "jvp", "linearize", "no_grad", "parse", "relu", "reverse", "revolve", "scope", "sigmoid", "simplify", "softplus",
-    "sparse_hessian", "sparse_jacobian", "sparsity_pattern", "special", "stop_gradient", "taylor", "trace", "typecheck",
-    "value_and_grad", "variable", "vhp", "vjp",
+    "ZeroGradientWarning", "at", "bind", "check", "checkpoint", "checkpoint_chain", "compile", "constant", "custom_derivative",
+    "detect_anomaly", "elementwise_grad", "evaluate", "fori", "forward", "from_sympy", "gnvp", "grad", "graph_of", "hessian",
+    "hvp", "jacobian", "jvp", "linearize", "no_grad", "parse", "ravel", "relu", "reverse", "revolve", "scan", "scope", "sigmoid",
+    "simplify", "softplus", "sparse_hessian", "sparse_jacobian", "sparsity_pattern", "special", "stop_gradient", "taylor",
+    "trace", "typecheck", "value_and_grad", "variable", "vhp", "vjp",
 ]  # fmt: skip
 del _emission, _numpy_protocol

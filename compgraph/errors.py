@@ -69,6 +69,10 @@ class ZeroGradientWarning(UserWarning):
     """A result does not depend on what it was differentiated with respect to."""
 
 
+class CompilationWarning(UserWarning):
+    """A compiled function is traced again and again."""
+
+
 # The first built-in that matches says which error of ours carries the message on.
 _COUNTERPARTS: tuple[tuple[type[Exception], type[CompgraphError]], ...] = (
     (np.exceptions.AxisError, NodeAxisError),

@@ -27,14 +27,15 @@ def is_name(text: str) -> bool:
     return text.isascii() and text.isidentifier() and not keyword.iskeyword(text) and not text.startswith("__")
 
 
-def define(source: str, name: str, namespace: dict[str, Any], *, title: str) -> Callable[..., Any]:
+def define(source: str, name: str, namespace: dict[str, Any], *, title: str, filename: str | None = None) -> Callable[..., Any]:
     """Run `source`, which defines `name`, and return what it defined.
 
-    The text is registered with `linecache`, so a traceback and a debugger show the line that failed.
+    The text is registered with `linecache`, so a traceback and a debugger show the line that failed. `filename` is the
+    file that holds the text, where there is one.
     """
     if not is_name(name):
         raise ValueError(f"{name!r} cannot name a function")
-    filename = f"<compgraph {title} {next(_serial)}>"
+    filename = filename or f"<compgraph {title} {next(_serial)}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace = dict(namespace)
     exec(compile(source, filename, "exec"), namespace)

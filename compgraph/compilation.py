@@ -1,0 +1,396 @@
+"""A Python function -> its program: traced by shapes and dtypes, passed, built by a target, kept for the next call.
+
+The first call with arguments of some shapes traces the function and builds the program; a call with the same shapes
+runs it. What a call costs beside the program itself is a look at the arguments' classes, shapes and dtypes, in code that
+is written for those of the latest trace.
+"""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import random
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, update_wrapper
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from compgraph.containers import flatten
+from compgraph.entry import install, specialise
+from compgraph.errors import CompilationWarning, InputError, ZeroGradientWarning
+from compgraph.graph import Graph, Node, apply
+from compgraph.modes import mode_with
+from compgraph.node import failure
+from compgraph.operands import input_value
+from compgraph.origins import describe_origin, here, stack_level
+from compgraph.passes import optimize
+from compgraph.programs import is_name
+from compgraph.targets import Program, scalar_target
+from compgraph.tracing import trace
+
+_TARGETS = {"numpy": "compgraph.targets.numpy_target", "numba": "compgraph.targets.numba_target"}
+
+
+def compile(
+    function: Callable[..., Any] | None = None,
+    *,
+    target: str = "numpy",
+    donate_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    exact: bool = False,
+    strict: bool = False,
+    cache_size: int = 64,
+) -> Any:
+    """`function` as a short program of its own, as a decorator or in a call.
+
+    >>> import numpy as np, compgraph as cg
+    >>> def f(x1, x2):
+    ...     ratio = x1 / x2
+    ...     return (np.exp(ratio) + ratio) * (ratio - np.log(x2))
+    >>> fast = cg.compile(cg.value_and_grad(f, argnums=(0, 1)))
+    >>> value, (by_x1, by_x2) = fast(0.5, 1.0)
+    >>> round(value, 7), round(by_x1, 7), round(by_x2, 7)
+    (1.0743606, 3.4730819, -3.8852622)
+
+    `fast.source` is the text that ran and `fast.graph` the graph behind it, both of the latest trace. Arguments and results
+    may be nested dicts, lists and tuples. Only shapes and dtypes count: other values run the same program, other shapes
+    are traced anew, and up to `cache_size` programs are kept. Python floats give Python floats. Anything that can be traced can
+    be compiled: gradients, Jacobians, Hessian products, a whole training step. Called on nodes, inside a derivative or
+    a trace, the function itself runs, so that a compiled function can be differentiated. Several threads may call it.
+
+    - `target`: "numpy" needs no compiler and is ready at once; "numba" (`pip install "compgraph[fast]"`) fuses
+      the operations into loops of machine code, which it keeps on disk between processes.
+    - `donate_argnums`: arguments whose arrays may be overwritten. The results of the same shape and dtype are written
+      into them, in order, and are those arrays: an optimizer's update in place. Views of them see the new values.
+    - `static_argnames`: parameters that are no arrays, such as flags and sizes; each value has a program of its own.
+    - `exact`: only passes that keep every value to the bit. Otherwise sums may be taken in another order and quotients
+      by reciprocals, which changes last digits.
+    - `strict`: refuse what the target cannot do itself, where it would otherwise fall back to NumPy for that operation.
+
+    Raises `AbstractValueError`, with the source line, where the function branches on a value, and `InputError` where it draws
+    random numbers or writes global variables: that would happen once, while it is traced, and never again.
+    """
+    options = _Options(_checked_target(target), _numbers(donate_argnums), _texts(static_argnames), exact, strict, cache_size)
+    if function is None:
+        return lambda function: _Compiler(function, options).call
+    return _Compiler(function, options).call
+
+
+class _Options(NamedTuple):
+    target: str
+    donate_argnums: tuple[int, ...]
+    static_argnames: tuple[str, ...]
+    exact: bool
+    strict: bool
+    cache_size: int
+
+
+def _checked_target(target: str) -> str:
+    if target not in _TARGETS:
+        raise InputError(f"compile: no target {target!r:.40}; there are {', '.join(_TARGETS)}{here()}")
+    return target
+
+
+def _numbers(argnums: Any) -> tuple[int, ...]:
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if any(type(number) is not int or number < 0 for number in numbers):
+        raise InputError(f"compile: donate_argnums are numbers of arguments from 0 on, not {argnums!r:.40}{here()}")
+    return numbers
+
+
+def _texts(names: Any) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+class Compiled(NamedTuple):
+    """One program of a compiled function, for one signature."""
+
+    traced: Graph  # as the function was written
+    graph: Graph  # as it was built
+    program: Program
+    captured: tuple[Node, ...]  # variables that the function closes over, read in every call
+    scalar: bool  # takes and gives Python floats
+    donated: Mapping[int, int]  # output -> input
+
+    def run(self, values: Sequence[Any]) -> list[Any]:
+        values = [*values, *(node.value for node in self.captured)]
+        given = set(self.donated.values())
+        if len({id(values[place]) for place in given}) < len(given):
+            raise InputError(f"{self.traced.name}: two donated arguments are the same array, which cannot hold two results{here()}")
+        if self.scalar:
+            return list(self.program.function(*map(float, values)))
+        try:
+            return list(self.program.function(*values))
+        except Exception as error:
+            self.explain(error, values)
+            raise
+
+    def explain(self, error: Exception, values: Sequence[Any]) -> None:
+        """Raise the error that the graph gives as it was traced, which names the node and the user's line, if it gives one."""
+        if self.donated:
+            return  # the arguments have been written into: nothing can be run again
+        environment: dict[Node, Any] = dict(zip(self.traced.inputs, values, strict=False))
+        with np.errstate(all="ignore"):
+            for node in self.traced.nodes:
+                if node not in environment:
+                    try:
+                        environment[node] = apply(node, environment)
+                    except Exception as better:
+                        with mode_with(origin=node.origin):
+                            raise failure(node.primitive, node.args, node.params, better) from error  # type: ignore[arg-type]
+
+
+class _Compiler:
+    """What stands behind a compiled function: its programs by signature, and how to make another."""
+
+    def __init__(self, function: Callable[..., Any], options: _Options) -> None:
+        if not callable(function):
+            raise InputError(f"compile takes a function, not {type(function).__name__}{here()}")
+        self.function, self.options = function, options
+        self.name = getattr(function, "__name__", type(function).__name__)
+        try:
+            self.signature: inspect.Signature | None = inspect.signature(function)
+        except (TypeError, ValueError):  # a built-in without one
+            self.signature = None
+        self.static = frozenset(options.static_argnames)
+        self.donating = self.donated_parameters()
+        self.programs: OrderedDict[Any, Compiled] = OrderedDict()
+        self.lock = threading.RLock()
+        self.warned = False
+        call: Any = install(self.name if is_name(self.name) else "compiled", self.dispatch)
+        self.call = call
+        update_wrapper(call, function)
+        call.source = f"# {self.name} has not been traced yet: call it, or call .prepare with such arguments, first\n"
+        call.graph = None
+        call.notes = ()
+        call.prepare = self.prepare
+        _refuse_global_writes(function)
+
+    def donated_parameters(self) -> tuple[str, ...]:
+        if not self.options.donate_argnums and not self.static:
+            return ()
+        names = list(self.signature.parameters) if self.signature is not None else []
+        unknown = [name for name in self.static if name not in names]
+        if unknown:
+            raise InputError(f"compile: {self.name} has no parameter {unknown[0]!r}; it has {', '.join(names) or 'none'}{here()}")
+        if any(number >= len(names) for number in self.options.donate_argnums):
+            raise InputError(f"compile: {self.name} has {len(names)} parameters, donate_argnums says {self.options.donate_argnums}{here()}")
+        return tuple(names[number] for number in self.options.donate_argnums)
+
+    # -------------------------------------------------------------------------------------- a call
+
+    def dispatch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Any call that the entry's fast path does not take."""
+        arguments = self.arguments(args, kwargs)
+        if any(isinstance(leaf, Node) for leaf in arguments.leaves):
+            return self.function(*args, **kwargs)
+        compiled = self.compiled(arguments, args, kwargs)
+        values = [_as_input(leaf, node) for leaf, node in zip(arguments.leaves, compiled.traced.inputs, strict=True)]
+        results = compiled.run(values)
+        return compiled.traced.pack(results)  # type: ignore[misc]
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Any:
+        """Trace and build for arguments like these, without a call; the compiled function itself, for chaining."""
+        self.compiled(self.arguments(args, kwargs), args, kwargs)
+        return self.call
+
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments:
+        named: dict[str, Any]
+        if self.signature is None:
+            named = {f"x{place}": arg for place, arg in enumerate(args, 1)} | kwargs
+        else:
+            try:
+                named = self.signature.bind(*args, **kwargs).arguments
+            except TypeError as error:
+                raise InputError(f"{self.name}: {error}{here()}") from None
+        static = {name: named[name] for name in named if name in self.static}
+        leaves: list[Any] = []
+        paths: list[str] = []
+        starts: dict[str, range] = {}
+        for name, value in named.items():
+            if name not in self.static:
+                more, labels, _ = flatten(value, name)
+                starts[name] = range(len(leaves), len(leaves) + len(more))
+                leaves += more
+                paths += labels
+        return _Arguments(named, static, leaves, paths, starts)
+
+    def compiled(self, arguments: _Arguments, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
+        key = (*self.static_key(arguments.static), tuple(arguments.paths), *map(_signature, arguments.leaves, arguments.paths))
+        found = self.programs.get(key)
+        if found is None:
+            with self.lock:
+                found = self.programs.get(key)
+                if found is None:
+                    found = self.programs[key] = self.build(arguments, args, kwargs)
+                    self.bound()
+        return found
+
+    def static_key(self, static: Mapping[str, Any]) -> tuple[Any, ...]:
+        try:
+            hash(tuple(static.values()))
+        except TypeError:
+            raise InputError(f"{self.name}: static arguments have to be hashable, such as numbers, texts and tuples{here()}") from None
+        return tuple(static.items())
+
+    def bound(self) -> None:
+        """Keep no more programs than the cache holds, and say so when it churns."""
+        if len(self.programs) > self.options.cache_size:
+            self.programs.popitem(last=False)
+            if not self.warned:
+                self.warned = True
+                warnings.warn(
+                    f"{self.name} has been traced for more than {self.options.cache_size} signatures and forgets the oldest: give its "
+                    "arguments few shapes (pad them), make a number that changes an array or a float, or raise cache_size",
+                    CompilationWarning, stacklevel=stack_level(),
+                )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------- a build
+
+    def build(self, arguments: _Arguments, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
+        draws = _Draws(self.function)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ZeroGradientWarning)  # of a result that is a constant: a compiled function may have such
+            if arguments.static:
+                fixed = {name: value for name, value in arguments.named.items() if name not in self.static}
+                function: Any = partial(self.function, **arguments.static)
+                function.__name__ = self.name
+                traced = trace(function, **fixed)
+            else:
+                traced = trace(self.function, *args, **kwargs)
+        draws.refuse(self.name)
+        inputs = set(traced.inputs)
+        captured = tuple(node for node in traced.nodes if node.primitive is None and node not in inputs)
+        whole = Graph((*traced.inputs, *captured), traced.outputs, name=traced.name, roles=traced.roles, pack=traced.pack)
+        graph = optimize(whole, exact=self.options.exact)
+        donated = self.donated(arguments, graph)
+        scalar = self.options.target == "numpy" and not donated and scalar_target.fits(graph)
+        target: Any = scalar_target if scalar else import_module(_TARGETS[self.options.target])
+        program = target.build(graph, donated=donated, exact=self.options.exact, strict=self.options.strict)
+        compiled = Compiled(traced, graph, program, captured, scalar, donated)
+        self.call.source, self.call.graph, self.call.notes = program.source, graph, program.notes
+        if not kwargs and not arguments.static and self.signature is not None:
+            specialise(self.call, self.signature, args, compiled)
+        return compiled
+
+    def donated(self, arguments: _Arguments, graph: Graph) -> dict[int, int]:
+        """Which output is written into which input: of the same shape and dtype, in order."""
+        result: dict[int, int] = {}
+        for name in self.donating:
+            for place in arguments.places.get(name, ()):
+                given = graph.inputs[place]
+                if not given.shape:
+                    continue  # a number has no memory to give away
+                fits = [
+                    number for number, node in enumerate(graph.outputs)
+                    if number not in result and (node.shape, node.dtype) == (given.shape, given.dtype)
+                ]  # fmt: skip
+                if not fits:
+                    found = ", ".join(f"{node.dtype} {node.shape}" for node in graph.outputs)
+                    raise InputError(
+                        f"{self.name}: the donated argument {arguments.paths[place]} is {given.dtype} {given.shape}, and no result that is "
+                        f"left over is; the results are {found}. Beside float32 a number written in the function keeps float32, an "
+                        f"argument that is a Python float does not{here()}"
+                    )
+                result[fits[0]] = place
+        return result
+
+
+class _Arguments(NamedTuple):
+    """The arguments of a call: by parameter, and their leaves."""
+
+    named: Mapping[str, Any]
+    static: Mapping[str, Any]
+    leaves: list[Any]
+    paths: list[str]
+    places: Mapping[str, Iterable[int]]  # parameter -> numbers of its leaves
+
+
+def _signature(leaf: Any, path: str) -> Any:
+    """What a program is made for: a dtype and a shape."""
+    if leaf.__class__ is np.ndarray:
+        return leaf.dtype.str, leaf.shape, leaf.dtype.kind in "iub"
+    if leaf.__class__ is float or isinstance(leaf, Node):
+        return "<f8", (), False
+    value = input_value(leaf, path)
+    return value.dtype.str, value.shape, False
+
+
+def _as_input(leaf: Any, node: Node) -> Any:
+    """An argument as the program takes it: an array, or a NumPy number."""
+    if leaf.__class__ is not np.ndarray:
+        leaf = input_value(leaf)
+    elif leaf.dtype != node.dtype:
+        leaf = leaf.astype(node.dtype)
+    return leaf if leaf.ndim else leaf[()]
+
+
+# ----------------------------------------------------------------------------------------- effects
+
+
+def _refuse_global_writes(function: Any) -> None:
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return
+    for instruction in dis.get_instructions(code):
+        outer = instruction.opname == "STORE_DEREF" and instruction.argval in code.co_freevars
+        if instruction.opname == "STORE_GLOBAL" or outer:
+            place = describe_origin((code, instruction.offset))
+            raise InputError(
+                f"{code.co_name} writes the {'outer' if outer else 'global'} variable {instruction.argval!r} ({place}), which a program "
+                "would do once, while it is traced, and never again: return the value instead"
+            )
+
+
+def _generators(function: Any) -> Iterator[tuple[str, np.random.Generator]]:
+    """The generators that a function can see by name: global ones, and those it closes over."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return
+    closed = getattr(function, "__closure__", None) or ()
+    seen = [(name, cell.cell_contents) for name, cell in zip(code.co_freevars, closed, strict=True) if _filled(cell)]
+    seen += [(name, function.__globals__[name]) for name in code.co_names if name in function.__globals__]
+    for name, value in seen:
+        if isinstance(value, np.random.Generator):
+            yield name, value
+        elif inspect.isfunction(value) and value is not function and value.__code__ is not code:
+            inner = getattr(value, "__globals__", {})
+            yield from ((other, inner[other]) for other in value.__code__.co_names if isinstance(inner.get(other), np.random.Generator))
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+class _Draws:
+    """The states of the random generators within reach before a trace, which has to leave them alone."""
+
+    def __init__(self, function: Any) -> None:
+        self.generators = list(_generators(function))
+        self.states = [generator.bit_generator.state for _, generator in self.generators]
+        self.global_states = _global_states()
+
+    def refuse(self, name: str) -> None:
+        pairs = zip(self.generators, self.states, strict=True)
+        drawn = [f"from {known}" for (known, generator), state in pairs if generator.bit_generator.state != state]
+        drawn += [what for what, state in _global_states().items() if state != self.global_states[what]]
+        if drawn:
+            raise InputError(
+                f"{name} draws random numbers {drawn[0]} while it is traced: the compiled program would use the same ones in every call. "
+                f"Draw them outside and pass them as an argument{here()}"
+            )
+
+
+def _global_states() -> dict[str, Any]:
+    numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - to see whether anybody else draws from it
+    inner = numpy_state["state"]
+    return {"by np.random": (inner["key"].tobytes(), inner["pos"], numpy_state["has_gauss"]), "by random": random.getstate()}
+
