@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv/bin
+BENCHMARKS := eager arrays long_chain compiled growth
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -27,8 +28,8 @@ types: dev  ## mypy
 pytest: dev  ## the tests and doctests; PYTEST_ARGS="-k name" chooses among them
 	$(VENV)/python -m pytest $(if $(filter true,$(CI)),,-m "not slow") $(PYTEST_ARGS)
 
-bench: dev  ## side by side with those other libraries that are installed
-	set -e; for file in benchmarks/*.py; do $(VENV)/python $$file; done
+bench: dev  ## side by side with those other libraries that are installed; STORE=1 puts the tables into benchmarks/README.md
+	set -e; for name in $(BENCHMARKS); do $(VENV)/python benchmarks/$$name.py $(if $(filter 1,$(STORE)),--store); done
 
 clean:  ## remove the environment and all that was built
 	rm -rf .venv build dist compgraph-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,8 @@ Prints::
     the last lines of the update:
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 import compgraph as cg
@@ -38,8 +40,10 @@ def loss_of(layers, points, labels):
 if __name__ == "__main__":
     draw = np.random.default_rng(0)
     sizes = [2, 16, 16, 2]
-    shapes = list(zip(sizes, sizes[1:], strict=False))
-    layers = [{"w": (draw.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32), "b": np.zeros(shape[1], np.float32)} for shape in shapes]
+    layers = []
+    for size, out in pairwise(sizes):
+        weights = draw.normal(size=(size, out)) / np.sqrt(size)
+        layers.append({"w": weights.astype(np.float32), "b": np.zeros(out, np.float32)})
     parameters, unravel = cg.ravel(layers)
 
     def update(p, m, points, labels):

@@ -11,8 +11,8 @@ from complex_composites import verify
 
 import compgraph as cg
 from compgraph import programs
-from compgraph.literals import literal
 from compgraph.graph import PRIMITIVES, bind
+from compgraph.literals import literal
 
 Z = np.array([0.7 + 0.4j, -0.9 + 1.1j, -0.6 - 0.8j, 1.2 - 0.3j])
 W = np.array([1.3 - 0.5j, 0.4 + 0.9j, -1.1 + 0.2j, -0.3 - 1.4j])
