@@ -13,7 +13,7 @@ from compgraph.layout import cancel_layouts, gather_slices
 from compgraph.loop import SCAN
 from compgraph.loop_batching import compute_before, sum_outer_products
 from compgraph.loop_passes import improve_loops, map_bodies
-from compgraph.rescaling import expand_powers, factor_sums, fold_scalars, share_reciprocals
+from compgraph.rescaling import expand_powers, factor_sums, fold_scalars, share_products, share_reciprocals
 from compgraph.simplification import rewritten, simplify
 
 
@@ -100,7 +100,7 @@ def optimize(graph: Graph, *, exact: bool = False) -> Graph:
     graph = apply_identities(simplify(expand_composites(graph)))
     graph = gather_slices(cancel_layouts(graph))
     if not exact:
-        graph = factor_sums(share_reciprocals(fold_scalars(expand_powers(contract_products(graph)))))
+        graph = factor_sums(share_products(share_reciprocals(fold_scalars(expand_powers(contract_products(graph))))))
     return cancel_layouts(apply_identities(simplify(graph)))
 
 

@@ -259,6 +259,41 @@ def _contracted(node: Node, readers: Counter[Node]) -> Candidates:
             yield bind("matmul", *((term.rest, other) if place == 0 else (other, term.rest)))
 
 
+# ------------------------------------------------------------------------------------- equal products
+
+
+def share_products(graph: Graph) -> Graph:
+    """Of a product of three factors take the two that have been multiplied already.
+
+    >>> import compgraph as cg
+    >>> print(share_products(cg.trace(lambda a, b, c: (a * c, a * (b * c)), 2.0, 3.0, 4.0)))
+    f(a, b, c):
+        v1 = a * c
+        v2 = v1 * b
+        return v1, v2
+
+    The two adjoints of a quotient are such a pair. Inexact: two roundings in another order, so within 2 units in the last
+    place. Only where nothing else reads the product that is given up.
+    """
+    products: dict[frozenset[Node], Node] = {}
+    made: set[Node] = set()
+
+    def rules(line: Node, node: Node, readers: Counter[Node]) -> Candidates:
+        if operation(node) != "multiply" or node.dtype.kind != "f":
+            return
+        for first, inner in (node.args, node.args[::-1]) if node not in made else ():  # or it would go back and forth
+            if isinstance(first, Node) and operation(inner) == "multiply" and readers[inner] <= 1:
+                for second, third in (inner.args, inner.args[::-1]):
+                    known = products.get(frozenset((first, second))) if isinstance(second, Node) else None
+                    if known is not None and known is not inner and known.dtype == node.dtype:
+                        made.add(instead := bind("multiply", known, third))
+                        yield instead
+        if all(isinstance(arg, Node) for arg in node.args):
+            products.setdefault(frozenset(node.args), node)
+
+    return transformed(graph, rules, needs={"multiply"})
+
+
 # --------------------------------------------------------------------------------------- common factors
 
 

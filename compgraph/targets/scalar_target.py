@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 import re
 import textwrap
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from compgraph import programs
 from compgraph.emission import Unique, program_name, program_names
+from compgraph.formulas import ATOM, Text, applied, bracketed
 from compgraph.graph import Graph, Node
 from compgraph.loop import SCAN
 from compgraph.loop_text import part_names, readings
@@ -137,20 +139,45 @@ class Body:
         return self.aliases[name]
 
     def lines_of(self, graph: Graph, names: dict[Node, str]) -> list[str]:
+        """One line a node, but for those that nobody named and one other line reads: they stand in that line."""
         found = readings(graph)
+        counts = Counter(arg for node in graph.nodes for arg in node.args if isinstance(arg, Node))
+        counts.update(dict.fromkeys(graph.outputs, 2))
+        inline: dict[Node, Text] = {}
         lines = []
         for node in graph.nodes:
             if node in graph.inputs or node in found.absorbed:
                 continue
             if node.primitive is SCAN:
-                lines += self.loop(node, found.variables[node], names)
-            elif node.primitive is None or node.primitive.name == "constant":
-                lines.append(f"{names[node]} = {number(node.value if node.primitive is None else node.params['value'])}")
+                lines += self.loop(node, found.variables[node], {**names, **{one: text.text for one, text in inline.items()}})
+                continue
+            code = _written(node)
+            for place, arg in enumerate(node.args):
+                if isinstance(arg, Node) and arg in inline and code.count(f"{{{place}}}") > 1:  # read twice, so computed before
+                    lines.append(f"{names[arg]} = {inline.pop(arg).text}")
+            text = self.expression(node, names, inline)
+            if counts[node] == 1 and _UNNAMED.fullmatch(names[node]) and len(text.text) <= _LONGEST and node.primitive is not None:
+                inline[node] = text
             else:
-                args = [names[arg] if isinstance(arg, Node) else number(arg) for arg in node.args]
-                text = _written(node).format(*[f"({arg})" if arg.startswith("-") else arg for arg in args])
-                lines.append(f"{names[node]} = {text}")
+                lines.append(f"{names[node]} = {text.text}")
         return lines
+
+    def expression(self, node: Node, names: dict[Node, str], inline: dict[Node, Text]) -> Text:
+        if node.primitive is None or node.primitive.name == "constant":
+            return _atom(number(node.value if node.primitive is None else node.params["value"]))
+        args = []
+        for arg in node.args:
+            if isinstance(arg, Node):
+                args.append(inline.pop(arg, None) or Text(names[arg], ATOM))
+            else:  # an integer would become a float in every run
+                args.append(_atom(number(float(arg) if arg.__class__ is int and node.primitive.name in _OPERATORS else arg)))
+        code = _written(node)
+        if code == node.primitive.code and "math." not in code:
+            return applied(node.primitive, args, {})
+        # A text that reads an argument more than once, or is no plain call, takes names and brackets.
+        call = code.startswith("math.") and code.endswith(")")
+        texts = [arg.text if call else bracketed(arg, ATOM) for arg in args]
+        return Text(code.format(*texts), ATOM if call or code[0] == "(" else 0)
 
     def loop(self, node: Node, variables: dict[int, list[Node]], names: dict[Node, str]) -> list[str]:
         """A loop whose carries are variables, and whose stacks are lists."""
@@ -190,6 +217,14 @@ class Body:
         name = self.unique("rows")
         self.namespace[name] = rows.tolist()
         return name
+
+
+_UNNAMED = re.compile(r"[cv]\d+(_\d+)?(_bar|_dot)*")
+_LONGEST = 80
+
+
+def _atom(text: str) -> Text:
+    return Text(text, 3 if text.startswith("-") else ATOM)
 
 
 def number(value: Any) -> str:

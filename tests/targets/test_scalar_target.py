@@ -78,3 +78,40 @@ def test_the_careful_program_is_built_only_when_it_is_needed(monkeypatch: pytest
         with np.errstate(all="ignore"):
             assert compiled(0.0) == math.inf
     assert len(built) == 1
+
+
+def test_a_value_is_computed_once_however_often_its_line_reads_it() -> None:
+    graph = cg.trace(lambda x, y: np.maximum(np.exp(x) * y, np.square(np.sin(x) + y)), 0.3, 0.7)
+    source = scalar_target.build(graph).source
+    assert source.count("exp(") == source.count("sin(") == 1
+    assert scalar_target.build(graph).function(0.3, 0.7)[0] == max(math.exp(0.3) * 0.7, (math.sin(0.3) + 0.7) ** 2)
+
+
+def test_what_one_line_reads_and_nobody_named_stands_in_that_line() -> None:
+    def f(x: Any, y: Any) -> Any:
+        difference = (x - y) * 2
+        return np.exp(-(difference * x)) / (1 - (x - 3) * y) - (x - (y - 1))
+
+    graph = cg.trace(f, 0.5, 0.25)
+    body = scalar_target.build(graph).source.split(":\n")[1].splitlines()
+    assert [line.split(" = ")[0].strip() for line in body] == ["difference", "v12", "return v12,"]
+    assert scalar_target.build(graph).function(0.5, 0.25)[0] == pytest.approx(f(0.5, 0.25), rel=1e-15)
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: cg.fori(0, 7, lambda i, y: np.sin(y) * x + 0.5, x),
+    lambda x: cg.scan(lambda c, _: ((c[1], c[0] * x), c[0]), (x, 1.0), None, length=5)[0][0],
+    lambda x: cg.grad(lambda x: cg.fori(0, 6, lambda i, y: y * y * 0.5 + x, x))(x),
+    lambda x: cg.grad(cg.grad(lambda x: cg.fori(0, 4, lambda i, y: np.tanh(y) * x, x)))(x),
+    lambda x: cg.scan(lambda c, w: (c * w + x, None), x, np.array([0.5, 0.25, 2.0]))[0],
+    lambda x: cg.scan(lambda c, w: (c * w + x, None), x, np.array([0.5, 0.25, 2.0]), reverse=True)[0],
+    lambda x: cg.fori(0, 3, lambda i, y: cg.fori(0, 2, lambda j, z: z * x + y, y), x),
+], ids=["fori", "swap", "gradient", "second", "rows", "backward", "nested"])  # fmt: skip
+def test_loops_of_numbers(function: Any) -> None:
+    from compgraph.passes import optimize
+
+    for graph in (cg.trace(function, 0.7), optimize(cg.trace(function, 0.7))):
+        assert scalar_target.fits(graph)
+        (found,) = scalar_target.build(graph).function(0.7)
+        assert type(found) is float
+        assert found == pytest.approx(float(function(0.7)), rel=1e-13)
