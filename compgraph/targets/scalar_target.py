@@ -168,7 +168,7 @@ class Body:
         args = []
         for arg in node.args:
             if isinstance(arg, Node):
-                args.append(inline.pop(arg, None) or Text(names[arg], ATOM))
+                args.append(inline.pop(arg) if arg in inline else Text(names[arg], ATOM))
             else:  # an integer would become a float in every run
                 args.append(_atom(number(float(arg) if arg.__class__ is int and node.primitive.name in _OPERATORS else arg)))
         code = _written(node)
