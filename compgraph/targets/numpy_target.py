@@ -1,7 +1,7 @@
 """Straight NumPy: one call a line, large results written into memory that is allocated once.
 
     work = np.empty(...)                      # before the first call
-    v3 = np.multiply(v1, v2, b1)              # b1: a window of that memory
+    v3 = np.multiply(v1, v2, out=b1)          # b1: a window of that memory
 
 What is computed is what the primitives' `code` says; here it is only said so that NumPy does less around it. An
 operator or a NumPy function becomes the ufunc of that name, which can write into given memory; a sum becomes the
@@ -341,18 +341,18 @@ class _Writer:
         if ufunc and node.shape:
             beside = next((arg.dtype for arg in node.args if isinstance(arg, Node) and arg.shape), None)
             args = [self.argument(arg, beside) for arg in node.args]
-            return f"np.{ufunc}({', '.join([*args, *[out] * bool(out)])})"
+            return f"np.{ufunc}({', '.join([*args, *[f'out={out}'] * bool(out)])})"
         if primitive.name in _REDUCTIONS and first is not None and first.shape:
             axis, keepdims = literal(params["axis"]), params["keepdims"]
-            more = f", None, {out or None}{', True' * keepdims}" if out or keepdims else ""
+            more = f", out={out}" * bool(out) + ", keepdims=True" * keepdims
             return f"np.{_REDUCTIONS[primitive.name]}.reduce({self.names[first]}, {axis}{more})"
         if primitive.name == "matmul":
             args = [self.argument(arg) for arg in node.args]
             flat = all(len(np.shape(arg)) <= 2 for arg in node.args) and not self.shared.exact
-            return f"np.{'dot' if flat else 'matmul'}({', '.join([*args, *[out] * bool(out)])})"
+            return f"np.{'dot' if flat else 'matmul'}({', '.join([*args, *[f'out={out}'] * bool(out)])})"
         if primitive.name == "concatenate":
             args = [self.argument(arg) for arg in node.args]
-            return f"np.concatenate(({', '.join(args)},), {params['axis']}{', ' * bool(out)}{out})"
+            return f"np.concatenate(({', '.join(args)},), {params['axis']}{', out=' * bool(out)}{out})"
         if primitive.name == "stack" and node.shape == (len(node.args),):  # of numbers
             return f"np.array(({', '.join(map(self.argument, node.args))},), np.{node.dtype.name})"
         if primitive.name == "reshape" and first is not None:
