@@ -37,6 +37,7 @@ from compgraph.invariants import typecheck
 from compgraph.loops import fori, scan
 from compgraph.modes import detect_anomaly, no_grad, scope
 from compgraph.operators import gnvp, linearize, vhp
+from compgraph.origins import here
 from compgraph.parsing import parse
 from compgraph.reverse_mode import reverse
 from compgraph.series import taylor
@@ -85,9 +86,9 @@ __all__ = [
     "GraphError", "ImmutableNodeError", "InputError", "LinearAlgebraError", "MissingDependencyError", "MissingRuleError", "Node",
     "NodeIndexError", "Primitive", "ShapeError", "SparseMatrix", "SparsityPattern", "Step", "ValueRangeError",
     "ZeroGradientWarning", "at", "bind", "check", "checkpoint", "checkpoint_chain", "compile", "constant", "custom_derivative",
-    "detect_anomaly", "elementwise_grad", "evaluate", "fori", "forward", "from_sympy", "gnvp", "grad", "graph_of", "hessian",
-    "hvp", "jacobian", "jvp", "linearize", "no_grad", "parse", "ravel", "relu", "reverse", "revolve", "scan", "scope", "sigmoid",
-    "simplify", "softplus", "sparse_hessian", "sparse_jacobian", "sparsity_pattern", "special", "stop_gradient", "taylor",
-    "trace", "typecheck", "value_and_grad", "variable", "vhp", "vjp",
+    "detect_anomaly", "elementwise_grad", "evaluate", "fori", "forward", "from_sympy", "gnvp", "grad", "graph_of", "here",
+    "hessian", "hvp", "jacobian", "jvp", "linearize", "no_grad", "parse", "ravel", "relu", "reverse", "revolve", "scan", "scope",
+    "sigmoid", "simplify", "softplus", "sparse_hessian", "sparse_jacobian", "sparsity_pattern", "special", "stop_gradient",
+    "taylor", "trace", "typecheck", "value_and_grad", "variable", "vhp", "vjp",
 ]  # fmt: skip
 del _emission, _numpy_protocol

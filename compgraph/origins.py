@@ -49,11 +49,13 @@ _LIBRARIES = (
     *(os.path.join(_ROOT, package) + os.sep for package in ("compgraph", "optim", "viz")),
     os.path.dirname(np.__file__) + os.sep,
 )
+# Update rules are programs like the user's: a graph of one shows their lines and calls things as they do.
+_PROGRAMS = frozenset(os.path.join(_ROOT, "optim", name) for name in ("rules.py", "matrix_rules.py"))
 
 
 class _LibraryFiles(dict[str, bool]):
     def __missing__(self, filename: str) -> bool:
-        inside = self[filename] = filename.startswith((*_LIBRARIES, "<compgraph "))
+        inside = self[filename] = filename.startswith((*_LIBRARIES, "<compgraph ")) and filename not in _PROGRAMS
         return inside
 
 

@@ -1,0 +1,199 @@
+"""Compiled updates: many parameters as one vector, which one program updates in place.
+
+The entries of an entrywise rule do not know which tensor they are in, so the tensors of a group can be joined: their values
+become views of one vector and so does their state, and a step takes as many calls as the rule has operations, or one
+loop of machine code, however many tensors there are. Long vectors are updated in chunks that stay in the cache,
+for which the gradients are gathered one after the other. A rule that looks at a parameter as a whole gets a program for
+each parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from operator import is_
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import compgraph as cg
+from optim.checks import is_number
+from optim.parameters import Place, all_finite, gradient
+from optim.rules import Rule, State
+from optim.terms import is_zero
+
+CHUNK = 2**18  # entries: the arrays of an update fit into the second cache, and a call costs little beside their work
+
+Keywords = dict[str, Any]
+RuleFor = Callable[[Any, dict[str, Any]], tuple[Rule, Keywords]]
+
+
+class Options(NamedTuple):
+    """How the programs are made; as in `cg.compile`."""
+
+    target: str = "numpy"
+    exact: bool = False
+
+
+class Chunk(NamedTuple):
+    """A part of a block's vector, what its state is there, and which parts of which gradients belong to it."""
+
+    vector: Any
+    state: State
+    pieces: list[tuple[int, slice]]
+
+    def gather(self, grads: list[Any], buffer: Any) -> Any:
+        """The gradient of this part: a view where it is in one piece, otherwise copied into `buffer`."""
+        parts = [grads[number][part] for number, part in self.pieces]
+        if len(parts) == 1 and parts[0].dtype == self.vector.dtype:
+            return parts[0]
+        return np.concatenate(parts, out=buffer[: len(self.vector)]) if parts else self.vector
+
+
+class Block:
+    """Parameters that are updated together, with the memory that they share.
+
+    `places` are parameters of one group, one dtype and one rule whose states are at the same step. Their values and those in
+    `states`, which is written into, become views of the block's arrays.
+    """
+
+    def __init__(self, places: list[Place], rule_for: RuleFor, states: dict[Any, State], options: Options) -> None:
+        self.places, self.rule_for, self.options = places, rule_for, options
+        self.params = [place.p for place in places]
+        self.shapes = [p.shape for p in self.params]
+        self.group = places[0].group
+        self.rule, self.keywords = rule_for(self.params[0].value, self.group)
+        self.maximize = bool(self.group.get("maximize"))
+        self.changing = {"lr"} & self.keywords.keys()
+
+        self.joined = self.rule.entrywise or not self.shapes[0]
+        stops = np.cumsum([p.size for p in self.params]).tolist()
+        self.spans = list(zip([0, *stops[:-1]], stops, strict=True))
+        started = [{**self.rule.start(p.value, **self.keywords), **states.get(p, {})} for p in self.params]
+        self.numbers = {key: float(started[0][key]) for key in self.rule.numbers(**self.keywords)}
+        self.vector = self.join([p.value for p in self.params])
+        self.state: State = {
+            key: self.numbers[key] if key in self.numbers else self.join([one[key] for one in started]) for key in started[0]
+        }
+        self.buffer = np.empty(min(self.vector.size, CHUNK), self.vector.dtype)
+        self.chunks = self.cut()
+        self.programs = self.compiled()
+        self.views = self.split(self.vector)
+        parts = {key: self.split(value) for key, value in self.state.items() if key not in self.numbers}
+        for place, (p, view) in enumerate(zip(self.params, self.views, strict=True)):
+            p.value = view
+            states[p] = {key: parts[key][place] if key in parts else self.numbers[key] for key in self.state}
+
+    def join(self, arrays: list[Any]) -> Any:
+        """A copy of the arrays as one, in which each has its span."""
+        return np.concatenate(arrays, axis=None) if self.joined else np.array(arrays[0])
+
+    def split(self, vector: Any) -> list[Any]:
+        """The views of the parameters' spans, in their shapes."""
+        if not self.joined:
+            return [vector]
+        return [vector[start:stop].reshape(shape) for (start, stop), shape in zip(self.spans, self.shapes, strict=True)]
+
+    def cut(self) -> list[Chunk]:
+        if not self.joined:
+            return [Chunk(self.vector, self.state, [])]
+        whole = len(self.vector)
+        if whole <= CHUNK:  # its gradient is gathered at once, however many pieces there are
+            return [Chunk(self.vector, self.state, [(0, slice(0, whole))])]
+        chunks = []
+        for start in range(0, whole, CHUNK):
+            stop = min(start + CHUNK, whole)
+            state = {key: value if key in self.numbers else value[start:stop] for key, value in self.state.items()}
+            overlaps = [(max(start, first), min(stop, last), first) for first, last in self.spans]
+            pieces = [(n, slice(low - first, high - first)) for n, (low, high, first) in enumerate(overlaps) if low < high]
+            chunks.append(Chunk(self.vector[start:stop], state, pieces))
+        return chunks
+
+    def compiled(self) -> dict[int, Any]:
+        """The programs of one step, by the size of a chunk; their arguments are the arrays, numbers and what changes.
+
+        Two, as a rule: a compiled function is quickest where it always sees the same shapes, and the last chunk is shorter.
+        """
+        fixed = {name: value for name, value in self.keywords.items() if name not in self.changing}
+        update, maximize = self.rule.update, self.maximize
+
+        def step(p: Any, grad: Any, state: State, changing: Keywords) -> tuple[Any, State]:
+            return update(p, -grad if maximize else grad, state, **fixed, **changing)
+
+        step.__name__ = update.__name__
+        sizes = {chunk.vector.size for chunk in self.chunks}
+        return {size: cg.compile(step, donate_argnums=(0, 2), **self.options._asdict()) for size in sizes}
+
+    # -------------------------------------------------------------------------------------- a step
+
+    def fits(self) -> bool:
+        """Whether the block can take a step as it is; takes in values and hyperparameters that were set since the last one.
+
+        It cannot where a parameter has lost its gradient, and where a hyperparameter means other operations: a flag, or a number
+        that was 0 or is. A number that changes becomes an argument of the program from then on.
+        """
+        if any(p.grad is None for p in self.params) or bool(self.group.get("maximize")) != self.maximize:
+            return False
+        keywords = self.rule_for(self.views[0], self.group)[1]
+        if keywords != self.keywords:
+            changed = {name for name, value in keywords.items() if value != self.keywords[name]}
+            if any(_form(keywords[name]) != _form(self.keywords[name]) for name in changed - {"lr"}):
+                return False
+            self.keywords = keywords
+            if not changed <= self.changing:
+                self.changing |= changed
+                self.programs = self.compiled()
+        if not all(map(is_, [p.value for p in self.params], self.views)):
+            for p, view in zip(self.params, self.views, strict=True):
+                if p.value is not view:
+                    view[...] = p.value
+                    p.value = view
+        return True
+
+    def gradients(self) -> list[Any]:
+        """All gradients, checked: as they are, or as one where that is short."""
+        grads = [p.grad for p in self.params]
+        if not self.joined or [getattr(grad, "shape", None) for grad in grads] != self.shapes:
+            grads = [gradient(at) for at in self.places]
+        if not self.joined:
+            return grads
+        if len(self.chunks) == 1 and len(grads) > 1:
+            flat = [np.concatenate(grads, axis=None, out=self.buffer)]
+        else:
+            flat = [grad.reshape(-1) for grad in grads]
+        if not all(map(all_finite, flat)):
+            for at in self.places:
+                gradient(at)
+        return flat
+
+    def update(self, grads: list[Any]) -> None:
+        changing = {name: self.keywords[name] for name in self.changing}
+        after = self.state
+        for chunk in self.chunks:
+            grad = chunk.gather(grads, self.buffer) if self.joined else grads[0]
+            program = self.programs[chunk.vector.size]
+            _, after = program(chunk.vector, grad, {**chunk.state, **self.numbers}, changing)
+        self.numbers = {key: float(after[key]) for key in self.numbers}
+
+    def publish(self, states: dict[Any, State]) -> None:
+        """Write what is no view into the states of the parameters: the step count, which the block keeps once."""
+        for p in self.params:
+            states[p].update(self.numbers)
+
+
+def _form(value: Any) -> Any:
+    """What a hyperparameter is apart from the numbers in it: which of them are plain 0, whose operations are left out."""
+    if isinstance(value, (tuple, list)):
+        return [_form(part) for part in value]
+    return ("number", is_zero(value)) if is_number(value) else value
+
+
+def blocks_of(places: Iterable[Place], rule_for: RuleFor, states: dict[Any, State], options: Options) -> list[Block]:
+    """The parameters by what can be updated together."""
+    parts: dict[Any, list[Place]] = {}
+    for at in places:
+        rule, keywords = rule_for(at.p.value, at.group)
+        state = states.get(at.p, {})
+        numbers = tuple(float(state[key]) for key in sorted(rule.numbers(**keywords)) if key in state)
+        alone = None if rule.entrywise else at.p
+        parts.setdefault((at.number, rule.update, at.p.dtype, numbers, alone), []).append(at)
+    return [Block(part, rule_for, states, options) for part in parts.values()]
