@@ -14,19 +14,20 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial, update_wrapper
+from functools import update_wrapper
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from compgraph.containers import flatten
+from compgraph.donation import apart, first_overlap
 from compgraph.entry import install, specialise
-from compgraph.errors import CompilationWarning, InputError, ZeroGradientWarning
+from compgraph.errors import CompilationWarning, DtypeError, InputError, ZeroGradientWarning
 from compgraph.graph import Graph, Node, apply
 from compgraph.modes import mode_with
 from compgraph.node import failure
-from compgraph.operands import input_value
+from compgraph.operands import as_operand, input_value, named
 from compgraph.origins import describe_origin, here, stack_level
 from compgraph.passes import optimize
 from compgraph.programs import is_name
@@ -66,10 +67,13 @@ def compile(
     - `target`: "numpy" needs no compiler and is ready at once; "numba" (`pip install "compgraph[fast]"`) fuses
       the operations into loops of machine code, which it keeps on disk between processes.
     - `donate_argnums`: arguments whose arrays may be overwritten. The results of the same shape and dtype are written
-      into them, in order, and are those arrays: an optimizer's update in place. Views of them see the new values.
-    - `static_argnames`: parameters that are no arrays, such as flags and sizes; each value has a program of its own.
+      into them, in order, and are those arrays: an optimizer's update in place. Views of them see the new values, and no
+      other argument may lie in their memory.
+    - `static_argnames`: parameters that are no arrays, such as flags, sizes and a method's `self`; each value has a program
+      of its own.
     - `exact`: only passes that keep every value to the bit. Otherwise sums may be taken in another order and quotients
-      by reciprocals, which changes last digits.
+      by reciprocals, which changes last digits, and near the ends of the range of floats more: a / b may overflow where
+      1 / b does, for b below 1e-308, and where there is infinity or NaN there may be the other.
     - `strict`: refuse what the target cannot do itself, where it would otherwise fall back to NumPy for that operation.
 
     Raises `AbstractValueError`, with the source line, where the function branches on a value, and `InputError` where it draws
@@ -114,14 +118,24 @@ class Compiled(NamedTuple):
     graph: Graph  # as it was built
     program: Program
     captured: tuple[Node, ...]  # variables that the function closes over, read in every call
+    captured_as: tuple[Any, ...]  # their signatures when it was built
     scalar: bool  # takes and gives Python floats
     donated: Mapping[int, int]  # output -> input
 
+    def is_stale(self) -> bool:
+        """Whether a captured variable has another shape or dtype than when it was traced."""
+        if _captured_as(self.captured) == self.captured_as:
+            return False
+        for node in self.captured:
+            if not hasattr(node.value, "dtype"):
+                kind = type(node.value).__name__
+                raise InputError(f"{self.traced.name}: the variable {node.name or ''} holds a {kind}: assign an array to its value{here()}")
+        return True
+
     def run(self, values: Sequence[Any]) -> list[Any]:
-        values = [*values, *(node.value for node in self.captured)]
-        given = set(self.donated.values())
-        if len({id(values[place]) for place in given}) < len(given):
-            raise InputError(f"{self.traced.name}: two donated arguments are the same array, which cannot hold two results{here()}")
+        values = [*values, *(_as_input(node.value, like[0]) for node, like in zip(self.captured, self.captured_as, strict=True))]
+        if self.donated:
+            self.check_donated(values)
         if self.scalar:
             return list(self.program.function(*map(float, values)))
         try:
@@ -129,6 +143,24 @@ class Compiled(NamedTuple):
         except Exception as error:
             self.explain(error, values)
             raise
+
+    def check_donated(self, values: Sequence[Any]) -> None:
+        places = sorted(set(self.donated.values()))
+        places += [place for place in range(len(values)) if place not in self.donated.values()]
+        arrays = [values[place] for place in places]
+        donated = arrays[: len(set(self.donated.values()))]
+        if apart(donated, arrays[len(donated) :]):
+            return
+        names = [self.graph.names[self.graph.inputs[place]] for place in places]
+        name = self.traced.name
+        for array, called in zip(donated, names, strict=False):
+            if not array.flags.writeable:
+                raise InputError(f"{name}: the donated argument {called} is read-only and cannot hold a result: pass a copy{here()}")
+        one, other = first_overlap(donated, arrays[len(donated) :]) or (0, 0)
+        raise InputError(
+            f"{name}: the donated argument {names[one]} shares memory with {names[other]}: a result written into the one would "
+            f"change the other. Pass a copy of one of them{here()}"
+        )
 
     def explain(self, error: Exception, values: Sequence[Any]) -> None:
         """Raise the error that the graph gives as it was traced, which names the node and the user's line, if it gives one."""
@@ -189,14 +221,21 @@ class _Compiler:
         arguments = self.arguments(args, kwargs)
         if any(isinstance(leaf, Node) for leaf in arguments.leaves):
             return self.function(*args, **kwargs)
-        compiled = self.compiled(arguments, args, kwargs)
-        values = [_as_input(leaf, node) for leaf, node in zip(arguments.leaves, compiled.traced.inputs, strict=True)]
+        compiled = self.compiled(arguments)
+        values = [_as_input(leaf, node.dtype) for leaf, node in zip(arguments.leaves, compiled.traced.inputs, strict=True)]
+        for place in compiled.donated.values():
+            if not isinstance(leaf := arguments.leaves[place], np.ndarray) or leaf.dtype != values[place].dtype:
+                kind = f"{type(leaf).__name__} {getattr(leaf, 'dtype', '')}".strip()
+                raise InputError(
+                    f"{self.name}: the donated argument {arguments.paths[place]} is a {kind}, which cannot hold the result: "
+                    f"pass an array of {values[place].dtype}{here()}"
+                )
         results = compiled.run(values)
         return compiled.traced.pack(results)  # type: ignore[misc]
 
     def prepare(self, *args: Any, **kwargs: Any) -> Any:
         """Trace and build for arguments like these, without a call; the compiled function itself, for chaining."""
-        self.compiled(self.arguments(args, kwargs), args, kwargs)
+        self.compiled(self.arguments(args, kwargs))
         return self.call
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments:
@@ -205,9 +244,10 @@ class _Compiler:
             named = {f"x{place}": arg for place, arg in enumerate(args, 1)} | kwargs
         else:
             try:
-                named = self.signature.bind(*args, **kwargs).arguments
+                bound = self.signature.bind(*args, **kwargs)
             except TypeError as error:
                 raise InputError(f"{self.name}: {error}{here()}") from None
+            named, args, kwargs = bound.arguments, bound.args, bound.kwargs  # in the order of the signature, however they were given
         static = {name: named[name] for name in named if name in self.static}
         leaves: list[Any] = []
         paths: list[str] = []
@@ -218,25 +258,27 @@ class _Compiler:
                 starts[name] = range(len(leaves), len(leaves) + len(more))
                 leaves += more
                 paths += labels
-        return _Arguments(named, static, leaves, paths, starts)
+        structure = tuple((name, _structure(value)) for name, value in named.items() if name not in self.static)
+        return _Arguments(args, kwargs, named, static, leaves, paths, structure, starts)
 
-    def compiled(self, arguments: _Arguments, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
-        key = (*self.static_key(arguments.static), tuple(arguments.paths), *map(_signature, arguments.leaves, arguments.paths))
+    def compiled(self, arguments: _Arguments) -> Compiled:
+        key = (self.static_key(arguments.static), arguments.structure, *map(_signature, arguments.leaves, arguments.paths))
         found = self.programs.get(key)
-        if found is None:
+        if found is None or found.is_stale():
             with self.lock:
                 found = self.programs.get(key)
-                if found is None:
-                    found = self.programs[key] = self.build(arguments, args, kwargs)
+                if found is None or found.is_stale():
+                    found = self.programs[key] = self.build(arguments)
                     self.bound()
         return found
 
     def static_key(self, static: Mapping[str, Any]) -> tuple[Any, ...]:
+        key = tuple((name, _distinct(value)) for name, value in static.items())
         try:
-            hash(tuple(static.values()))
+            hash(key)
         except TypeError:
             raise InputError(f"{self.name}: static arguments have to be hashable, such as numbers, texts and tuples{here()}") from None
-        return tuple(static.items())
+        return key
 
     def bound(self) -> None:
         """Keep no more programs than the cache holds, and say so when it churns."""
@@ -252,31 +294,51 @@ class _Compiler:
 
     # ------------------------------------------------------------------------------------- a build
 
-    def build(self, arguments: _Arguments, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
+    def build(self, arguments: _Arguments) -> Compiled:
         draws = _Draws(self.function)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZeroGradientWarning)  # of a result that is a constant: a compiled function may have such
             if arguments.static:
-                fixed = {name: value for name, value in arguments.named.items() if name not in self.static}
-                function: Any = partial(self.function, **arguments.static)
-                function.__name__ = self.name
-                traced = trace(function, **fixed)
+                given = self.without_static(arguments)
+                traced = trace(self.with_static(arguments), *given.args, **given.kwargs)
             else:
-                traced = trace(self.function, *args, **kwargs)
+                traced = trace(self.function, *arguments.args, **arguments.kwargs)
         draws.refuse(self.name)
         inputs = set(traced.inputs)
         captured = tuple(node for node in traced.nodes if node.primitive is None and node not in inputs)
         whole = Graph((*traced.inputs, *captured), traced.outputs, name=traced.name, roles=traced.roles, pack=traced.pack)
+        captured_as = _captured_as(captured)
         graph = optimize(whole, exact=self.options.exact)
         donated = self.donated(arguments, graph)
         scalar = self.options.target == "numpy" and not donated and scalar_target.fits(graph)
         target: Any = scalar_target if scalar else import_module(_TARGETS[self.options.target])
         program = target.build(graph, donated=donated, exact=self.options.exact, strict=self.options.strict)
-        compiled = Compiled(traced, graph, program, captured, scalar, donated)
+        compiled = Compiled(traced, graph, program, captured, captured_as, scalar, donated)
         self.call.source, self.call.graph, self.call.notes = program.source, graph, program.notes
-        if not kwargs and not arguments.static and self.signature is not None:
-            specialise(self.call, self.signature, args, compiled)
+        if not arguments.kwargs and not arguments.static and self.signature is not None:
+            specialise(self.call, self.signature, arguments.args, compiled)
         return compiled
+
+    def without_static(self, arguments: _Arguments) -> inspect.BoundArguments:
+        """The arguments that are traced, bound to the parameters that are left."""
+        assert self.signature is not None  # or there are no static ones
+        left = [parameter for name, parameter in self.signature.parameters.items() if name not in self.static]
+        given = {name: value for name, value in arguments.named.items() if name not in self.static}
+        return inspect.BoundArguments(self.signature.replace(parameters=left), OrderedDict(given))
+
+    def with_static(self, arguments: _Arguments) -> Callable[..., Any]:
+        """The function of the parameters that are left."""
+        signature = self.without_static(arguments).signature
+        whole: Any = self.signature
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            named = {**signature.bind(*args, **kwargs).arguments, **arguments.static}
+            bound = inspect.BoundArguments(whole, OrderedDict((name, named[name]) for name in whole.parameters if name in named))
+            return self.function(*bound.args, **bound.kwargs)
+
+        function.__name__ = self.name
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        return function
 
     def donated(self, arguments: _Arguments, graph: Graph) -> dict[int, int]:
         """Which output is written into which input: of the same shape and dtype, in order."""
@@ -304,10 +366,13 @@ class _Compiler:
 class _Arguments(NamedTuple):
     """The arguments of a call: by parameter, and their leaves."""
 
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     named: Mapping[str, Any]
     static: Mapping[str, Any]
     leaves: list[Any]
     paths: list[str]
+    structure: tuple[Any, ...]  # of the containers
     places: Mapping[str, Iterable[int]]  # parameter -> numbers of its leaves
 
 
@@ -317,16 +382,42 @@ def _signature(leaf: Any, path: str) -> Any:
         return leaf.dtype.str, leaf.shape, leaf.dtype.kind in "iub"
     if leaf.__class__ is float or isinstance(leaf, Node):
         return "<f8", (), False
-    value = input_value(leaf, path)
-    return value.dtype.str, value.shape, False
+    whole = isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iub"  # as in a trace, arrays of integers stay integers
+    try:
+        value = named(as_operand, leaf, path) if whole else input_value(leaf, path)
+    except DtypeError as error:
+        if hasattr(leaf, "dtype"):
+            raise
+        raise DtypeError(f"{error}. What is no number or array, such as a flag, a text or self, is named in static_argnames") from None
+    return value.dtype.str, value.shape, whole
 
 
-def _as_input(leaf: Any, node: Node) -> Any:
-    """An argument as the program takes it: an array, or a NumPy number."""
-    if leaf.__class__ is not np.ndarray:
-        leaf = input_value(leaf)
-    elif leaf.dtype != node.dtype:
-        leaf = leaf.astype(node.dtype)
+def _structure(tree: Any) -> Any:
+    """The containers of an argument: a list is no tuple, and an empty one counts."""
+    if isinstance(tree, dict):
+        return dict, tuple((key.__class__, key, _structure(value)) for key, value in tree.items())
+    if isinstance(tree, (list, tuple)):
+        return tree.__class__, tuple(map(_structure, tree))
+    return None
+
+
+def _distinct(value: Any) -> Any:
+    """A static argument as a key: 1, 1.0 and True are equal, and so are 0.0 and -0.0, but make other programs."""
+    if isinstance(value, tuple):
+        return value.__class__, tuple(map(_distinct, value))
+    return value.__class__, repr(value) if isinstance(value, (float, complex, np.inexact)) else value
+
+
+def _captured_as(captured: Iterable[Node]) -> tuple[Any, ...]:
+    """The signatures of variables, whose values may have changed."""
+    return tuple(_signature(node.value, node.name or "a captured variable") for node in captured)
+
+
+def _as_input(leaf: Any, dtype: Any) -> Any:
+    """An argument as the program takes it: an array, or a NumPy number. An array of a class of its own is looked through."""
+    leaf = as_operand(leaf) if isinstance(leaf, np.ndarray) else input_value(leaf)
+    if leaf.dtype != dtype:
+        leaf = leaf.astype(dtype)
     return leaf if leaf.ndim else leaf[()]
 
 

@@ -330,7 +330,7 @@ def program_name(graph: Graph) -> str:
 def _reserved(graph: Graph) -> set[str]:
     """What a program calls: libraries, builtins and its own helpers."""
     helpers = [node.primitive.helper for node in every_node(graph) if node.primitive is not None]
-    return {"np", "special", "abs", "complex", "slice", *(helper.__name__ for helper in helpers if helper is not None)}
+    return {"np", "special", "abs", "complex", "slice", "range", "reversed", *(helper.__name__ for helper in helpers if helper is not None)}
 
 
 def program_names(graph: Graph, unique: Unique | None = None, given: Mapping[Node, str] | None = None) -> dict[Node, str]:

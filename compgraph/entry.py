@@ -11,7 +11,8 @@ for each trace:
             v1 = x1 / x2
             ...
 
-Names that the code uses carry a serial number, so that a thread that is still inside the old code finds what it knew.
+What the code uses is among its constants, so that a thread that is still inside the old code finds what it knew, and a
+program that is forgotten is gone with its code.
 """
 
 from __future__ import annotations
@@ -25,19 +26,25 @@ from typing import Any
 import numpy as np
 
 from compgraph import programs
+from compgraph.donation import apart
 from compgraph.targets.scalar_target import Body, Careful
 
 _serial = itertools.count(1)
 _PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NUMBERS = {float: "_float64({})", int: "_float64({})", np.float64: "{}", np.float32: "{}"}
-_BUILTINS = {"_dict": dict, "_list": list, "_tuple": tuple, "_float": float, "_int": int, "_len": len, "_ndarray": np.ndarray}
+_LARGEST = 2**53  # up to which float64 holds every integer
+_BUILTINS = {
+    "_dict": dict, "_list": list, "_tuple": tuple, "_float": float, "_int": int, "_len": len, "_ndarray": np.ndarray, "_apart": apart,
+    "_float32": np.float32, "_float64": np.float64,
+}  # fmt: skip
 
 
 def install(name: str, dispatch: Callable[..., Any]) -> Callable[..., Any]:
     """A function that hands every call on to `dispatch(args, kwargs)`, until `specialise` gives it something better to do."""
     source = f"def {name}(*args, **kwargs):\n    return _dispatch(args, kwargs)\n"
-    types = {"_float32": np.float32, "_float64": np.float64}
-    return programs.define(source, name, {"_dispatch": dispatch, **_BUILTINS, **types}, title="entry")
+    function = programs.define(source, name, {"_dispatch": dispatch, **_BUILTINS}, title="entry")
+    del function.__globals__[name]  # which may be that of a builtin
+    return function
 
 
 def specialise(call: Any, signature: inspect.Signature, args: Sequence[Any], compiled: Any) -> None:
@@ -56,7 +63,7 @@ def specialise(call: Any, signature: inspect.Signature, args: Sequence[Any], com
         return
     name = call.__code__.co_name
     source = f"def {name}({', '.join(names)}):\n" + textwrap.indent("\n".join(lines), "    ")
-    function = programs.define(source + "\n", name, {}, title="entry")
+    function = programs.define(source + "\n", name, {}, title="entry", constants=writer.constants)
     call.__globals__.update(writer.namespace)
     call.__code__ = function.__code__
 
@@ -64,7 +71,9 @@ def specialise(call: Any, signature: inspect.Signature, args: Sequence[Any], com
 class _Writer:
     def __init__(self, serial: int, parameters: list[str], compiled: Any) -> None:
         self.serial, self.parameters, self.compiled = serial, parameters, compiled
-        self.namespace: dict[str, Any] = {}
+        self.namespace: dict[str, Any] = {}  # what means the same to every program: dtypes, functions of `math`
+        self.constants: dict[str, Any] = {}  # what this one knows
+        self.bound: list[str] = []  # the lines that call it by a name
         self.conditions: list[str] = []
         self.values: list[str] = []  # one text a leaf, as the program takes it
         self.leaves: list[str] = []  # and as it was given
@@ -79,24 +88,29 @@ class _Writer:
             return self.scalar_lines(elsewhere, packed)
         if not all(self.known(arg, name) for name, arg in zip(self.parameters, args, strict=True)):
             return None
+        if not all(self.captured(place, node.value) for place, node in enumerate(compiled.captured)):
+            return None
         given = sorted(set(compiled.donated.values()))
-        self.conditions += [f"{self.leaves[one]} is not {self.leaves[other]}" for place, one in enumerate(given) for other in given[:place]]
+        if given:
+            others = [leaf for place, leaf in enumerate(self.leaves) if place not in given]
+            self.conditions.append(f"_apart(({', '.join(self.leaves[one] for one in given)},), ({', '.join(others)}{',' * bool(others)}))")
         program, explain = self.bind("program", compiled.program.function), self.bind("explain", compiled.explain)
         values = [f"_float({value})" if compiled.scalar else value for value in self.values]
-        values += [f"{self.bind(f'captured{place}', node)}.value" for place, node in enumerate(compiled.captured)]
-        results = [f"r{self.serial}_{place}" for place in range(len(graph.outputs))]
+        results = [f"_r{self.serial}_{place}" for place in range(len(graph.outputs))]
         taken = ", ".join(results) + ","
         back = self.filled(packed, results) if packed is not None else f"{self.bind('pack', graph.pack)}([{taken}])"
         run = f"{program}({', '.join(values)})"
         head = [f"if not ({' and '.join(self.conditions)}):", f"    {elsewhere}"] if self.conditions else []
         return [
-            *head, "try:", f"    {taken} = {run}", "except Exception as error:",
-            f"    {explain}(error, ({', '.join(values)},))", "    raise", f"return {back}",
+            *self.bound, *head, "try:", f"    {taken} = {run}", "except Exception as error:",
+            f"    {explain}(error, [{', '.join(values)}])", "    raise", f"return {back}",
         ]  # fmt: skip
 
     def bind(self, what: str, value: Any) -> str:
+        """The local name of something that the code knows."""
         name = f"_{what}_{self.serial}"
-        self.namespace[name] = value
+        self.constants[f"<compgraph {name}>"] = value
+        self.bound.append(f"{name} = '<compgraph {name}>'")
         return name
 
     # ----------------------------------------------------------------------------------- arguments
@@ -107,30 +121,50 @@ class _Writer:
         if kind is dict:
             if not all(key.__class__ in (str, int) for key in arg):
                 return False
-            self.conditions += [f"{text}.__class__ is _dict", f"_len({text}) == {len(arg)}", *(f"{key!r} in {text}" for key in arg)]
+            keys = "".join(f"{key!r}, " for key in arg)  # in this order: the function may go through them
+            self.conditions += [f"{text}.__class__ is _dict", f"_tuple({text}) == ({keys})"]
             return all(self.known(value, f"{text}[{key!r}]") for key, value in arg.items())
         if kind is list or kind is tuple:
             self.conditions += [f"{text}.__class__ is _{kind.__name__}", f"_len({text}) == {len(arg)}"]
             return all(self.known(value, f"{text}[{place}]") for place, value in enumerate(arg))
         node = self.compiled.traced.inputs[len(self.values)]
         if not text.isidentifier():  # found once, then by a name of its own
-            name = f"a{self.serial}_{len(self.values)}"
+            name = f"_a{self.serial}_{len(self.values)}"
             self.leaves.append(name)
             text, look = name, f"({name} := {text})"
         else:
             self.leaves.append(text)
             look = text
-        if kind is np.ndarray and arg.ndim and arg.dtype is np.dtype(arg.dtype.type) and node.dtype is arg.dtype:
-            dtype = f"_{arg.dtype.name}_dtype"
-            self.namespace[dtype] = arg.dtype
-            self.conditions += [f"{look}.__class__ is _ndarray", f"{text}.shape == {arg.shape!r}", f"{text}.dtype is {dtype}"]
-            self.values.append(text)
-            return True
-        if kind in _NUMBERS and node.dtype == (np.float32 if kind is np.float32 else np.float64):
-            self.conditions.append(f"{look}.__class__ is _{kind.__name__}")
-            self.values.append(_NUMBERS[kind].format(text))
-            return kind is not int or abs(arg) <= 2**53
-        return False
+        return self.array(arg, look, text) if kind is np.ndarray and arg.ndim else self.number(arg, look, text, node)
+
+    def array(self, array: Any, look: str, text: str) -> bool:
+        """Add what tells an array of this shape and dtype, found by `look` and then called `text`."""
+        if array.dtype is not np.dtype(array.dtype.type):
+            return False
+        dtype = f"_{array.dtype.name}_dtype"
+        self.namespace[dtype] = array.dtype
+        self.conditions += [f"{look}.__class__ is _ndarray", f"{text}.shape == {array.shape!r}", f"{text}.dtype is {dtype}"]
+        self.values.append(text)
+        return True
+
+    def number(self, arg: Any, look: str, text: str, node: Any) -> bool:
+        kind = arg.__class__
+        if kind not in _NUMBERS or node.dtype != (np.float32 if kind is np.float32 else np.float64):
+            return False
+        self.conditions.append(f"{look}.__class__ is _{kind.__name__}")
+        if kind is int:
+            self.conditions.append(f"-{_LARGEST} <= {text} <= {_LARGEST}")
+        self.values.append(_NUMBERS[kind].format(text))
+        return True
+
+    def captured(self, place: int, value: Any) -> bool:
+        """The same for the value that a captured variable has when the code is called."""
+        name = f"_value{self.serial}_{place}"
+        look = f"({name} := {self.bind(f'captured{place}', self.compiled.captured[place])}.value)"
+        self.leaves.append(name)
+        if value.__class__ is np.ndarray:
+            return bool(value.ndim) and self.array(value, look, name)
+        return value.__class__ is not int and self.number(value, look, name, self.compiled.captured[place])
 
     # ------------------------------------------------------------------------------------- results
 
@@ -145,14 +179,17 @@ class _Writer:
 
     def scalar_lines(self, elsewhere: str, packed: str) -> list[str]:
         body = Body(self.compiled.graph)
+        for name, rows in body.rows.items():
+            self.constants[f"<compgraph {name} {self.serial}>"] = rows
+            self.bound.append(f"{name} = '<compgraph {name} {self.serial}>'")
         if [body.names[node] for node in self.compiled.graph.inputs] != self.parameters:
             return [elsewhere]
-        self.namespace.update(body.namespace)
+        self.namespace.update(body.functions)
         careful = self.bind("careful", Careful(self.compiled.graph))
         head = [f"if not ({'.__class__ is '.join(self.parameters)}.__class__ is _float):", f"    {elsewhere}"] if self.parameters else []
-        again = [f"r{self.serial}_{place}" for place in range(len(body.results))]
+        again = [f"_r{self.serial}_{place}" for place in range(len(body.results))]
         return [
-            *head, "try:", *(f"    {line}" for line in body.lines), f"    return {packed.format(*body.results)}",
+            *head, *self.bound, "try:", *(f"    {line}" for line in body.lines), f"    return {packed.format(*body.results)}",
             "except (ArithmeticError, ValueError):  # where NumPy gives inf or NaN",
             f"    {', '.join(again)}, = {careful}({', '.join(self.parameters)})", f"    return {packed.format(*again)}",
         ]  # fmt: skip

@@ -22,6 +22,10 @@ def literal(value: Any) -> str:
         return _array(value)
     if isinstance(value, np.float64):
         return f"np.float64({literal(float(value))})"
+    if isinstance(value, np.longdouble):
+        return repr(value)  # from a text, as no Python number holds all digits
+    if isinstance(value, np.clongdouble):
+        return f"np.array([{value.real!r}, {value.imag!r}]).view(np.clongdouble)[0]"
     if isinstance(value, np.generic):
         return f"np.{value.dtype.name.replace('bool', 'bool_')}({literal(_shortest(value).tolist())})"
     if isinstance(value, complex):

@@ -9,13 +9,17 @@ from __future__ import annotations
 import itertools
 import keyword
 import linecache
-from collections.abc import Callable
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from types import FunctionType
 from typing import Any
 
 from compgraph.errors import MissingDependencyError
 
 _serial = itertools.count(1)
+_forgotten: deque[str] = deque()  # texts whose code is gone: the next program drops them, since `linecache` may be walking its table now
 
 
 def is_name(text: str) -> bool:
@@ -27,19 +31,36 @@ def is_name(text: str) -> bool:
     return text.isascii() and text.isidentifier() and not keyword.iskeyword(text) and not text.startswith("__")
 
 
-def define(source: str, name: str, namespace: dict[str, Any], *, title: str, filename: str | None = None) -> Callable[..., Any]:
+def define(
+    source: str,
+    name: str,
+    namespace: dict[str, Any],
+    *,
+    title: str,
+    filename: str | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Callable[..., Any]:
     """Run `source`, which defines `name`, and return what it defined.
 
-    The text is registered with `linecache`, so a traceback and a debugger show the line that failed. `filename` is the
-    file that holds the text, where there is one.
+    The text is registered with `linecache`, for as long as its code lives, so a traceback and a debugger show the line that
+    failed. `filename` is the file that holds the text, where there is one. `constants` are objects that stand for texts
+    among the function's constants: what is known in this way lives and dies with the code, whoever still runs it.
     """
     if not is_name(name):
         raise ValueError(f"{name!r} cannot name a function")
-    filename = filename or f"<compgraph {title} {next(_serial)}>"
+    while _forgotten:
+        linecache.cache.pop(_forgotten.popleft(), None)
+    given, filename = filename, filename or f"<compgraph {title} {next(_serial)}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace = dict(namespace)
     exec(compile(source, filename, "exec"), namespace)
-    function: Callable[..., Any] = namespace[name]
+    function: Any = namespace[name]
+    if constants:
+        code = function.__code__
+        known = tuple(constants.get(value, value) if value.__class__ is str else value for value in code.co_consts)
+        function.__code__ = code.replace(co_consts=known)
+    if filename != given and isinstance(function, FunctionType):
+        weakref.finalize(function.__code__, _forgotten.append, filename).atexit = False
     return function
 
 

@@ -1,7 +1,9 @@
 """Factors and divisors put where they cost least. Values change by a few roundings, which each pass states.
 
 The bounds, in units of the last place, are those of IEEE 754 rounding where no intermediate result leaves the range of
-normal numbers: 1 / b overflows for a subnormal b, for instance, where a / b need not.
+normal numbers: 1 / b overflows for a subnormal b, for instance, where a / b need not. What is infinite or NaN may therefore
+be the other after these passes, as in 0 / b + 1 / b for b = 0, which is NaN, where (0 + 1) / b is inf. Half precision, whose range
+is small, is left alone.
 """
 
 from __future__ import annotations
@@ -19,6 +21,11 @@ from compgraph.primitives.kinds import normalized_axes, shape_of
 
 def size_of(value: Any) -> int:
     return int(np.prod(shape_of(value), dtype=int))
+
+
+def _is_wide(dtype: np.dtype[Any]) -> bool:
+    """Whether numbers of `dtype` may be regrouped: those of float16 leave its range, 6e-8 to 65504, on the way too easily."""
+    return dtype.kind == "f" and dtype.itemsize > 2
 
 
 def _in_range(numbers: Any, dtype: np.dtype[Any]) -> bool:
@@ -53,7 +60,7 @@ def share_reciprocals(graph: Graph) -> Graph:
     number = Numbers()
 
     def rules(line: Node, node: Node, readers: Counter[Node]) -> Candidates:
-        if operation(node) != "divide" or node.dtype.kind != "f":
+        if operation(node) != "divide" or not _is_wide(node.dtype):
             return
         a, b = node.args
         if not isinstance(b, Node) or operation(b) == "constant":
@@ -94,7 +101,7 @@ def expand_powers(graph: Graph) -> Graph:
     """
 
     def rules(line: Node, node: Node, readers: Counter[Node]) -> Candidates:
-        if operation(node) == "power" and node.args[1].__class__ in (int, float) and node.dtype.kind == "f":
+        if operation(node) == "power" and node.args[1].__class__ in (int, float) and _is_wide(node.dtype):
             expansion = _POWERS.get(node.args[1])
             if expansion is not None:
                 yield expansion(node.args[0])
@@ -143,7 +150,7 @@ def fold_scalars(graph: Graph) -> Graph:
 
     def rules(line: Node, node: Node, readers: Counter[Node]) -> Candidates:
         name = operation(node)
-        if node.dtype.kind != "f":
+        if not _is_wide(node.dtype):
             return
         if name in ("multiply", "divide"):
             yield from _gathered(node, readers)
@@ -279,7 +286,7 @@ def share_products(graph: Graph) -> Graph:
     made: set[Node] = set()
 
     def rules(line: Node, node: Node, readers: Counter[Node]) -> Candidates:
-        if operation(node) != "multiply" or node.dtype.kind != "f":
+        if operation(node) != "multiply" or not _is_wide(node.dtype):
             return
         for first, inner in (node.args, node.args[::-1]) if node not in made else ():  # or it would go back and forth
             if isinstance(first, Node) and operation(inner) == "multiply" and readers[inner] <= 1:
@@ -313,7 +320,7 @@ def factor_sums(graph: Graph) -> Graph:
     """
 
     def rules(line: Node, node: Node, readers: Counter[Node]) -> Candidates:
-        if operation(node) not in ("add", "subtract") or node.dtype.kind != "f":
+        if operation(node) not in ("add", "subtract") or not _is_wide(node.dtype):
             return
         a, b = node.args
         sign = 1 if operation(node) == "add" else -1

@@ -79,9 +79,10 @@ def _named_arguments(
     else:
         named = []
         for parameter, value in bound.arguments.items():
-            if bound.signature.parameters[parameter].kind is inspect.Parameter.VAR_POSITIONAL:
+            kind = bound.signature.parameters[parameter].kind
+            if kind is inspect.Parameter.VAR_POSITIONAL:
                 named += [(f"{parameter}{place}", one) for place, one in enumerate(value, 1)]
-            elif bound.signature.parameters[parameter].kind is inspect.Parameter.VAR_KEYWORD or parameter in kwargs:
+            elif kind is inspect.Parameter.VAR_KEYWORD or (parameter in kwargs and kind is not inspect.Parameter.POSITIONAL_ONLY):
                 continue
             else:
                 named.append((parameter, value))

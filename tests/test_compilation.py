@@ -332,7 +332,7 @@ def test_what_cannot_be_donated_is_refused() -> None:
     step = cg.compile(lambda m, v: (m + 1, v + 2), donate_argnums=(0, 1))
     same = np.zeros(3)
     for _ in range(2):
-        with pytest.raises(cg.InputError, match="two donated arguments are the same array"):
+        with pytest.raises(cg.InputError, match="the donated argument m shares memory with v"):
             step(same, same)
         step(np.zeros(3), np.zeros(3))
     assert not same.any()

@@ -34,7 +34,7 @@ ORDER = [
     "compgraph.literals", "compgraph.formulas", "compgraph.latex", "compgraph.emission", "compgraph.targets", "compgraph.evaluation",
     "compgraph.symbolic", "compgraph.interchange", "compgraph.ledger",
     "compgraph.transforms", "compgraph.operators", "compgraph.series", "compgraph.custom", "compgraph.checkpointing",
-    "compgraph.colouring", "compgraph.sparsity", "compgraph.packing", "compgraph.entry", "compgraph.compilation",
+    "compgraph.colouring", "compgraph.sparsity", "compgraph.packing", "compgraph.donation", "compgraph.entry", "compgraph.compilation",
     "compgraph.certificate", "compgraph.comparison",
     "compgraph",
     "compgraph.nn",

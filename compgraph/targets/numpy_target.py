@@ -80,7 +80,7 @@ def may_be_view(node: Node) -> bool:
 
 def build(graph: Graph, *, donated: Mapping[int, int] | None = None, exact: bool = False, strict: bool = False) -> Program:
     """The graph as straight NumPy; there is nothing that this target lacks."""
-    return _Writer(graph, donated or {}, _Shared(exact)).program()
+    return _Writer(graph, donated or {}, _Shared(graph, exact)).program()
 
 
 def _shortest(value: Any) -> str:
@@ -92,9 +92,11 @@ def _shortest(value: Any) -> str:
 class _Shared:
     """What a program's writer and those of its loops' bodies have in common."""
 
-    def __init__(self, exact: bool) -> None:
+    def __init__(self, graph: Graph, exact: bool) -> None:
         self.exact = exact
-        self.taken = {"np", "pool", "work", "workspace", "memory"}
+        self.taken = {"np", "range", "pool", "work", "workspace", "memory"}
+        self.name = program_name(graph) if program_name(graph) not in self.taken else "f"
+        self.taken.add(self.name)
         self.namespace: dict[str, Any] = {"np": np}
         self.constants: dict[Any, str] = {}
         self.helpers: dict[Any, None] = {}
@@ -146,6 +148,7 @@ class _Writer:
                 if isinstance(arg, Node):
                     self.readers.setdefault(arg, []).append(node)
         self.outs: dict[Node, str] = {}  # where a line writes
+        self.into_donated: set[Node] = set()
         self.silent: dict[Node, list[str]] = {}  # a line that others have computed on the way, and what is left to do for it
         self.late_copies: list[tuple[str, str]] = []  # (donated array, its new value), written when nothing is read any more
         self.block_of: dict[Node, int] = {}
@@ -197,6 +200,7 @@ class _Writer:
         last = self.last.get(given, -1)
         if own and node not in self.outs and (last < number or (ufunc and last == number)):
             self.outs[node] = memory
+            self.into_donated.add(node)
             self.chain(node, given)
             return name
         if node is not given:
@@ -349,6 +353,7 @@ class _Writer:
         if primitive.name == "matmul":
             args = [self.argument(arg) for arg in node.args]
             flat = all(len(np.shape(arg)) <= 2 for arg in node.args) and not self.shared.exact
+            flat = flat and node not in self.into_donated  # np.dot writes into C-ordered arrays alone
             return f"np.{'dot' if flat else 'matmul'}({', '.join([*args, *[f'out={out}'] * bool(out)])})"
         if primitive.name == "concatenate":
             args = [self.argument(arg) for arg in node.args]
@@ -441,8 +446,9 @@ class _Writer:
             imports.append(f"from {package} import {module}")
             shared.namespace[module] = programs.Late(library)
         values = {name: shared.namespace[name] for name in shared.constants.values()}
-        numbers = [f"{name} = np.array({_shortest(value)}, np.{value.dtype.name})" for name, value in values.items() if not value.ndim]
-        arrays = [f"# {name}: {value.dtype.name} {value.shape}, a constant of the graph" for name, value in values.items() if value.ndim]
+        held = {name for name, value in values.items() if value.ndim or value.dtype.char in "gG"}  # long ones have no exact text
+        numbers = [f"{name} = np.array({_shortest(value)}, np.{value.dtype.name})" for name, value in values.items() if name not in held]
+        arrays = [f"# {name}: {value.dtype.name} {value.shape}, a constant of the graph" for name, value in values.items() if name in held]
         parts = ["\n".join(imports)]
         if numbers or arrays:
             parts.append("\n".join([*numbers, *arrays]))
@@ -450,10 +456,9 @@ class _Writer:
         if shared.windows:
             back = f"return {', '.join(shared.windows)}{',' * (len(shared.windows) == 1)}"
             parts += ["def workspace():\n" + textwrap.indent("\n".join([*shared.workspace, back]), "    "), "pool = []"]
-        name = program_name(self.graph)
         inputs = ", ".join(self.names[node] for node in self.graph.inputs)
-        parts.append(f"def {name}({inputs}):\n" + textwrap.indent("\n".join(body), "    "))
+        parts.append(f"def {shared.name}({inputs}):\n" + textwrap.indent("\n".join(body), "    "))
         text = re.sub(r"  # type: ignore.*", "", "\n\n\n".join(parts)) + "\n"
         # Libraries are imported when they are first used, which the text need not say.
         executed = re.sub(r"^from \S+ import \S+$", "", text, count=len(shared.libraries), flags=re.MULTILINE)
-        return Program(text, programs.define(executed, name, shared.namespace, title="compiled"))
+        return Program(text, programs.define(executed, shared.name, shared.namespace, title="compiled"))

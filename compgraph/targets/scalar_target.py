@@ -5,7 +5,8 @@
 
 An operation on a Python float costs a quarter of one on a NumPy number. Where `math` raises an error and NumPy gives inf
 or NaN, as in 1 / 0 or the logarithm of a negative number, the same graph is computed again by the NumPy target, which
-is right there and warns as NumPy does. In the last digit `math` and NumPy may differ.
+is right there and warns as NumPy does. In the last digit `math` and NumPy may differ, and a sum or product that overflows
+is inf without a warning, as it is for Python floats anywhere.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _WRITTEN = {
     "maximum": "({0} if {0} > {1} or {0} != {0} else {1})", "minimum": "({0} if {0} < {1} or {0} != {0} else {1})",
     "where": "({1} if {0} else {2})", "logical_not": "(not {0})", "logical_and": "({0} and {1})", "logical_or": "({0} or {1})",
     "logical_xor": "((not {0}) != (not {1}))", "sign": "({0} if {0} != {0} else ({0} > 0) - ({0} < 0) + 0.0)",
-    "floor": "(math.floor({0}) + 0.0)", "ceil": "(math.ceil({0}) + 0.0)", "trunc": "(math.trunc({0}) + 0.0)",
+    **{name: f"math.copysign(math.{name}({{0}}), {{0}})" for name in ("floor", "ceil", "trunc")},  # they are integers, which have no -0.0
 }  # fmt: skip
 _OPERATORS = {"add", "subtract", "multiply", "divide", "negative", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
 _FLOAT_ONLY = {"sum", "mean", "prod", "floor", "ceil", "trunc", "sign", "square", "power"}  # of a bool NumPy makes something else
@@ -84,6 +85,11 @@ def _is_number(node: Node) -> bool:
     return node.shape == () and (node.dtype == np.float64 or (node.dtype == np.bool_ and node.primitive is not None))
 
 
+def _asks(name: str, place: int) -> bool:
+    """Whether that argument is a question, whose answer is no number."""
+    return name.startswith("logical_") or (name == "where" and place == 0)
+
+
 def _written(node: Node) -> str:
     """The line's code in plain Python; empty where there is none."""
     primitive = node.primitive
@@ -122,7 +128,8 @@ class Body:
     def __init__(self, graph: Graph) -> None:
         self.unique = Unique(["range", program_name(graph)])
         self.names = program_names(graph, self.unique)
-        self.namespace: dict[str, Any] = {}
+        self.functions: dict[str, Any] = {}
+        self.rows: dict[str, list[float]] = {}  # lists of numbers that the program holds
         self.imports: list[str] = []
         self.aliases: dict[str, str] = {}
         lines = self.lines_of(graph, self.names)
@@ -134,7 +141,7 @@ class Body:
         name = function[1]
         if name not in self.aliases:
             alias = self.aliases[name] = self.unique(name)
-            self.namespace[alias] = getattr(math, name)
+            self.functions[alias] = getattr(math, name)
             self.imports.append(name if alias == name else f"{name} as {alias}")
         return self.aliases[name]
 
@@ -145,8 +152,9 @@ class Body:
         counts.update(dict.fromkeys(graph.outputs, 2))
         inline: dict[Node, Text] = {}
         lines = []
+        given = set(graph.inputs)
         for node in graph.nodes:
-            if node in graph.inputs or node in found.absorbed:
+            if node in given or node in found.absorbed:
                 continue
             if node.primitive is SCAN:
                 lines += self.loop(node, found.variables[node], {**names, **{one: text.text for one, text in inline.items()}})
@@ -166,11 +174,12 @@ class Body:
         if node.primitive is None or node.primitive.name == "constant":
             return _atom(number(node.value if node.primitive is None else node.params["value"]))
         args = []
-        for arg in node.args:
+        for place, arg in enumerate(node.args):
             if isinstance(arg, Node):
                 args.append(inline.pop(arg) if arg in inline else Text(names[arg], ATOM))
-            else:  # an integer would become a float in every run
-                args.append(_atom(number(float(arg) if arg.__class__ is int and node.primitive.name in _OPERATORS else arg)))
+            else:  # an integer would become a float in every run, or stay one, where NumPy makes it a float
+                whole = isinstance(arg, (int, np.integer, np.bool_)) and not _asks(node.primitive.name, place)
+                args.append(_atom(number(float(arg) if whole else arg)))
         code = _written(node)
         if code == node.primitive.code and "math." not in code:
             return applied(node.primitive, args, {})
@@ -215,7 +224,7 @@ class Body:
     def held(self, rows: Any) -> str:
         """The name of a list of numbers that the program holds."""
         name = self.unique("rows")
-        self.namespace[name] = rows.tolist()
+        self.rows[name] = rows.tolist()
         return name
 
 
@@ -248,8 +257,7 @@ def build(graph: Graph, *, donated: Any = None, exact: bool = False, strict: boo
     parts = [f"from math import {', '.join(sorted(body.imports))}"] if body.imports else []
     parts.append(f"def {name}({inputs}):\n" + textwrap.indent("\n".join(lines), "    "))
     source = "\n\n\n".join(parts) + "\n"
-    held = {name: value for name, value in body.namespace.items() if isinstance(value, list)}
-    fast = programs.define(source, name, held, title="compiled")
+    fast = programs.define(source, name, dict(body.rows), title="compiled")
     careful = Careful(graph)
 
     def function(*values: float) -> tuple[Any, ...]:

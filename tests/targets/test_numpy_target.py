@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -105,3 +106,18 @@ def test_a_functions_own_name_and_parameters_may_be_anything() -> None:
 
     xs = [LARGE + number for number in range(5)]
     compared(cg.trace(memory, *xs), xs)
+
+
+@pytest.mark.parametrize("constant", [
+    np.longdouble(1) / 3, np.longdouble("inf"), np.longdouble("nan"), np.clongdouble(1 - 2j) / 3, complex(-0.0, -1.0), -math.inf,
+    2**53 + 1, 10**25,
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float32, np.longdouble, np.clongdouble])
+def test_numbers_of_every_precision_are_kept_to_the_last_digit(constant: Any, dtype: Any) -> None:
+    x = np.array([1.5, -2.0, 0.0]).astype(dtype)
+    graph = cg.trace(lambda x: x * constant + constant, x)
+    with np.errstate(all="ignore"):
+        (found,) = numpy_target.build(graph).function(x)
+        (wanted,) = graph.run([x])
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted)

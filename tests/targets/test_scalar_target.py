@@ -115,3 +115,26 @@ def test_loops_of_numbers(function: Any) -> None:
         (found,) = scalar_target.build(graph).function(0.7)
         assert type(found) is float
         assert found == pytest.approx(float(function(0.7)), rel=1e-13)
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: np.maximum(x, 1), lambda x: np.where(x > 0, 1, x), lambda x: np.where(x > 0, True, x), lambda x: np.minimum(x, np.int64(3)),
+    lambda x: np.maximum(x, 1) * 2**60 * 3 + 1, lambda x: np.maximum(x, True),
+])  # fmt: skip
+def test_a_whole_number_becomes_a_float(function: Any) -> None:
+    for x in (-0.5, 0.5, 1.5):
+        for found in (cg.compile(function)(x), *scalar_target.build(cg.trace(function, x)).function(x)):
+            assert type(found) is float and found == float(function(x))
+
+
+@pytest.mark.parametrize("function", [np.floor, np.ceil, np.trunc], ids=["floor", "ceil", "trunc"])
+def test_rounding_keeps_the_sign_of_zero(function: Any) -> None:
+    compiled = cg.compile(lambda x: function(x) * 1.0, exact=True)
+    for x in (0.0, -0.0, 0.5, -0.5, 2.5, -2.5):
+        assert math.copysign(1, compiled(x)) == math.copysign(1, function(x)) and compiled(x) == function(x)
+
+
+def test_many_arguments_are_told_apart_in_linear_time() -> None:
+    """`node in graph.inputs` would compare all with all: 3,000 took 14 s."""
+    compiled = cg.compile(lambda xs: sum(xs))
+    assert compiled([float(number) for number in range(3000)]) == sum(range(3000))
