@@ -1,4 +1,4 @@
-"""The command line: `compgraph trace|draw|check|source|doctor|demo`, also as `python -m compgraph`.
+"""The command line: `compgraph trace|draw|step|check|source|race|doctor|demo`, also as `python -m compgraph`.
 
 Bad input gets one line on standard error and exit code 2; `check` ends with 1 where derivatives disagree.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -22,8 +23,10 @@ TEXTBOOK = "(exp(x1/x2) + x1/x2) * (x1/x2 - ln(x2))"
 _EPILOG = f"""examples:
   compgraph trace "{TEXTBOOK}" x1=0.5 x2=1 --mode reverse
   compgraph draw "ln(x1) + x1*x2 - sin(x2)" x1=2 x2=5 --mode reverse --partials -o survey.svg
+  compgraph step "{TEXTBOOK}" x1=0.5 x2=1 -o step.html --open
   compgraph check "x**2 * exp(-x)" x=1.5
   compgraph source "sin(x) * x" --mode reverse
+  compgraph race "x**2 + 10*y**2" x=-3 y=1 --optimizers sgd,momentum,adam -o race.html
 """
 
 
@@ -34,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except (cg.CompgraphError, OSError) as error:
-        print(f"compgraph: {' '.join(str(error).split())}", file=sys.stderr)
+        said = re.sub(r" \([^()\s]+( \w+>)?:\d+\)$", "", " ".join(str(error).split()))  # a line of Python that the user did not write
+        print(f"compgraph: {said}", file=sys.stderr)
         return 2
 
 
@@ -67,11 +71,26 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--partials", action="store_true", help="write the local partial on each edge")
     draw.add_argument("--force", action="store_true", help="draw more than 2,000 nodes")
 
+    step = command("step", _step, "step through both sweeps, in a page or in the terminal", values="*")
+    step.add_argument("--mode", choices=["forward", "reverse", "compare", "derivative"], help="what is shown first")
+    step.add_argument("-o", "--output", metavar="FILE", help="FILE.html, or .svg, .gif, .png, .tex (default: step.html)")
+    step.add_argument("--open", action="store_true", help="show it in the browser")
+    step.add_argument("--terminal", action="store_true", help="step here, by keys, and write no file")
+
     command("check", _check, "compare forward mode, reverse mode, SymPy and differences, node by node", values="*")
 
     source = command("source", _source, "print the graph, or its derivative, as a Python program")
     source.add_argument("expression", metavar="EXPR")
     source.add_argument("--mode", choices=["primal", "forward", "reverse"], default="primal")
+
+    race = command("race", _race, "run optimizers side by side on a function of two variables")
+    race.add_argument("landscape", metavar="EXPR", nargs="?", default="rosenbrock", help="an expression, or rosenbrock, beale, ...")
+    race.add_argument("values", metavar="NAME=VALUE", nargs="*", help="the start, such as x=-1 y=2")
+    race.add_argument("--optimizers", metavar="NAMES", help="such as sgd,momentum,adam; eight at most")
+    race.add_argument("--budget", type=int, default=200, metavar="N", help="gradient evaluations for each (default: %(default)s)")
+    race.add_argument("--lr", default="tuned", metavar="R", help="one learning rate for all, or sgd=0.01,adam=0.1; the others are tuned")
+    race.add_argument("-o", "--output", default="race.html", metavar="FILE", help="FILE.html, .png, .svg or .gif (default: %(default)s)")
+    race.add_argument("--open", action="store_true", help="show it in the browser")
 
     command("doctor", _doctor, "say what is installed, what is missing and how to get it")
     demo = command("demo", _demo, "run the textbook example through everything")
@@ -85,8 +104,13 @@ def _sweep_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _graph_and_values(options: argparse.Namespace) -> tuple[cg.Graph, dict[str, float]]:
+    values = _values(options.values)
+    return cg.parse(options.expression), values
+
+
+def _values(assignments: Sequence[str]) -> dict[str, float]:
     values: dict[str, float] = {}
-    for assignment in options.values:
+    for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise cg.InputError(f"{assignment!r} is not NAME=VALUE, such as x1=0.5 (put the expression in quotes)")
@@ -96,7 +120,7 @@ def _graph_and_values(options: argparse.Namespace) -> tuple[cg.Graph, dict[str, 
         if graph.inputs:
             raise cg.InputError(f"{assignment!r}: a value is a number such as 0.5, 1e-3 or pi/4")
         values[name] = graph()
-    return cg.parse(options.expression), values
+    return values
 
 
 def _evaluated(options: argparse.Namespace) -> cg.EvaluationTrace:
@@ -122,6 +146,21 @@ def _draw(options: argparse.Namespace) -> int:
     return 0
 
 
+def _step(options: argparse.Namespace) -> int:
+    graph, values = _graph_and_values(options)
+    stepper = import_module("viz").step(graph, *graph.arguments([], values), mode=options.mode)
+    if options.terminal:
+        if options.output or options.open:
+            raise cg.InputError("--terminal writes no file: leave --output and --open out")
+        import_module("viz.terminal").step_in_terminal(stepper)
+        return 0
+    path = stepper.save(options.output or "step.html")
+    print(f"wrote {path}")
+    if options.open:
+        import_module("webbrowser").open(path.resolve().as_uri())
+    return 0
+
+
 def _check(options: argparse.Namespace) -> int:
     graph, values = _graph_and_values(options)
     report = cg.check(graph, *graph.arguments([], values))
@@ -135,6 +174,34 @@ def _source(options: argparse.Namespace) -> int:
         graph = cg.simplify(cg.forward(graph) if options.mode == "forward" else cg.reverse(graph))
     print(graph.to_source(), end="")
     return 0
+
+
+def _race(options: argparse.Namespace) -> int:
+    viz, landscapes = import_module("viz"), import_module("optim.landscapes")
+    given = [options.landscape, *options.values]
+    if re.match(r"\w+=(?!=)", given[0]):  # only a start: the landscape was left out
+        given.insert(0, "rosenbrock")
+    ground = landscapes.landscape(given[0])
+    values = _values(given[1:])
+    if values and set(values) != set(ground.axes):
+        raise cg.InputError(f"the start is one value for each of {' and '.join(ground.axes)}, not {', '.join(values)}")
+    chosen = {"optimizers": [name for name in options.optimizers.split(",") if name.strip()]} if options.optimizers is not None else {}
+    start = [values[name] for name in ground.axes] if values else None
+    import_module("viz.racing").file_form(Path(options.output))  # before the race, which takes a moment
+    race = viz.race(ground, start=start, budget=options.budget, lr=_rates(options.lr), **chosen)
+    path = race.save(options.output)
+    print(f"{race}\nwrote {path}")
+    if options.open:
+        import_module("webbrowser").open(path.resolve().as_uri())
+    return 0
+
+
+def _rates(text: str) -> str | float | dict[str, float]:
+    if text == "tuned":
+        return text
+    if "=" in text:
+        return _values([part.strip() for part in text.split(",")])
+    return _values([f"lr={text}"])["lr"]
 
 
 # What the doctor looks for: module, distribution, what it is for, the line that installs it.

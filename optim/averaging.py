@@ -51,7 +51,7 @@ def weighted_average(x: Any, weights: Any) -> Any:
     check_range("weights", weights, 0)
     known = getattr(weights, "value", weights)
     if known is not None and not known[-1] > 0:
-        raise cg.InputError("the last of weights is 0: it is for the latest value, and the first average has no other")
+        raise cg.InputError(f"the last of weights is 0: it is for the latest value, and the first average has no other{cg.here()}")
     count = x.shape[0]
     latest_first = weights[::-1]
     return np.convolve(x, latest_first)[:count] / np.convolve(np.ones(count, weights.dtype), latest_first)[:count]
@@ -71,10 +71,10 @@ def exponential_average(x: Any, beta: Any, corrected: bool = True) -> Any:
     check_range("beta", beta, 0, 1)
     known = getattr(beta, "value", beta)
     if corrected and known is not None and known == 1:
-        raise cg.InputError("beta is 1: such an average never moves from 0, and no correction can divide it by 1 - beta**t = 0")
+        raise cg.InputError(f"beta is 1: such an average never moves from 0, and no correction can divide it by 1 - beta**t = 0{cg.here()}")
     x = x if hasattr(x, "dtype") else np.asarray(x)
     if not x.shape:
-        raise cg.ShapeError("x is a series, with an axis for time; this is a single number")
+        raise cg.ShapeError(f"x is a series, with an axis for time; this is a single number{cg.here()}")
     dtype = x.dtype if x.dtype.kind in "fc" else np.dtype(float)
 
     def turn(carry: Any, value: Any) -> tuple[Any, Any]:
@@ -89,7 +89,7 @@ def _vector(series: Any, name: str, dtype: Any = float) -> Any:
     """An array or node as it is, a list as an array of `dtype`."""
     vector = series if hasattr(series, "dtype") else np.asarray(series, dtype=dtype)
     if len(vector.shape) != 1 or not vector.shape[0]:
-        raise cg.ShapeError(f"{name} is a vector with at least one entry; this has shape {vector.shape}")
+        raise cg.ShapeError(f"{name} is a vector with at least one entry; this has shape {vector.shape}{cg.here()}")
     return vector
 
 
@@ -152,13 +152,13 @@ class ParameterAverage:
         """Give the averages to the parameters, for good."""
         self._check_not_swapped("copy_to")
         if not self.averages:
-            raise cg.InputError(f"{type(self).__name__} has no average yet: call update() after an optimizer's step")
+            raise cg.InputError(f"{type(self).__name__} has no average yet: call update() after an optimizer's step{cg.here()}")
         for (p, _), average in zip(self._parameters, self.averages, strict=True):
             p.value = np.array(average)[()]
 
     def _check_not_swapped(self, what: str) -> None:
         if self._swapped:
-            raise cg.InputError(f"{what}() within swap(): the parameters are the averages now")
+            raise cg.InputError(f"{what}() within swap(): the parameters are the averages now{cg.here()}")
 
     def state_dict(self) -> dict[str, Any]:
         """The averages and their number; arrays are copies."""
@@ -168,14 +168,14 @@ class ParameterAverage:
         """Go on where `state_dict()` was taken, to the bit; a state that does not fit is refused whole."""
         name = type(self).__name__
         if not isinstance(state_dict, Mapping) or set(state_dict) != {"n_averaged", "averages"}:
-            raise cg.InputError(f"{name}.load_state_dict takes what state_dict returns, a dict of n_averaged and averages")
+            raise cg.InputError(f"{name}.load_state_dict takes what state_dict returns, a dict of n_averaged and averages{cg.here()}")
         check_count("n_averaged", state_dict["n_averaged"], least=0)
         averages = [np.asarray(average) for average in state_dict["averages"]]
         if len(averages) != (len(self._parameters) if state_dict["n_averaged"] else 0):
-            raise cg.InputError(f"the state is of {len(averages)} parameters, {name} has {len(self._parameters)}")
+            raise cg.InputError(f"the state is of {len(averages)} parameters, {name} has {len(self._parameters)}{cg.here()}")
         for (p, label), average in zip(self._parameters, averages, strict=bool(averages)):
             if average.shape != p.shape:
-                raise cg.ShapeError(f"the average of {label} in the state has shape {average.shape}")
+                raise cg.ShapeError(f"the average of {label} in the state has shape {average.shape}{cg.here()}")
         self.averages = [np.array(one, p.dtype)[()] for one, (p, _) in zip(averages, self._parameters, strict=bool(averages))]
         self.n_averaged = int(state_dict["n_averaged"])
 
@@ -240,7 +240,7 @@ class Lookahead(Optimizer):
 
     def __init__(self, optimizer: Optimizer, k: int = 5, alpha: float = 0.5) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise cg.DtypeError(f"Lookahead wraps an optimizer, not {optimizer!r:.40}")
+            raise cg.DtypeError(f"Lookahead wraps an optimizer, not {optimizer!r:.40}{cg.here()}")
         check_count("k", k)
         check_range("alpha", alpha, 0, 1)
         self.optimizer, self.k, self.alpha = optimizer, k, alpha
@@ -287,15 +287,17 @@ class Lookahead(Optimizer):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where `state_dict()` was taken, to the bit; a state that does not fit is refused whole."""
         if not isinstance(state_dict, Mapping) or set(state_dict.get("lookahead", ())) != {"count", "slow"}:
-            raise cg.InputError("Lookahead.load_state_dict takes what its state_dict returns; this has no slow weights under 'lookahead'")
+            raise cg.InputError(
+                f"Lookahead.load_state_dict takes what its state_dict returns; this has no slow weights under 'lookahead'{cg.here()}"
+            )
         count, slow = state_dict["lookahead"]["count"], state_dict["lookahead"]["slow"]
         parameters = list(self._all())
         check_count("the state's count", count, least=0)
         if len(slow) != len(parameters):
-            raise cg.InputError(f"the state has {len(slow)} slow weights, Lookahead {len(parameters)} parameters")
+            raise cg.InputError(f"the state has {len(slow)} slow weights, Lookahead {len(parameters)} parameters{cg.here()}")
         for number, (p, one) in enumerate(zip(parameters, slow, strict=True)):
             if np.shape(one) != p.shape:
-                raise cg.ShapeError(f"the state's slow weight {number} has shape {np.shape(one)}, the parameter {p.shape}")
+                raise cg.ShapeError(f"the state's slow weight {number} has shape {np.shape(one)}, the parameter {p.shape}{cg.here()}")
         self.optimizer.load_state_dict({key: value for key, value in state_dict.items() if key != "lookahead"})
         self._slow = {p: np.array(one, p.dtype)[()] for p, one in zip(parameters, slow, strict=True)}
         self._count = int(count)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -46,11 +46,8 @@ class ClosureOptimizer(Optimizer):
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         if self.param_groups:
-            raise cg.InputError(f"{type(self).__name__}: all parameters are one group, and share one set of hyperparameters")
+            raise cg.InputError(f"{type(self).__name__}: all parameters are one group, and share one set of hyperparameters{cg.here()}")
         super().add_param_group(param_group)
-
-    def compile(self, target: str = "numpy", *, exact: bool = False) -> Self:
-        raise cg.InputError(f"{type(self).__name__}: a step is many calls of the closure, which is what to compile; see cg.compile")
 
     @property
     def _parameters(self) -> list[Any]:
@@ -73,13 +70,15 @@ class ClosureOptimizer(Optimizer):
         """The loss where a step begins, which has to be finite, and so has the gradient."""
         value = _number(loss, type(self).__name__)
         if not math.isfinite(value):
-            raise cg.AnomalyError(f"{type(self).__name__}: the closure's loss is {value}; no parameter was updated")
+            raise cg.AnomalyError(f"{type(self).__name__}: the closure's loss is {value}; no parameter was updated{cg.here()}")
         if not np.all(np.isfinite(gradient)):
             sizes = np.cumsum([p.size for p in self._parameters])
             place = int(np.searchsorted(sizes, np.flatnonzero(~np.isfinite(gradient))[0], side="right"))
             label = self._parameters[place].name or f"parameter {place}"
             name = type(self).__name__
-            raise cg.AnomalyError(f"{name}: the gradient of {label} has entries that are NaN or infinite; no parameter was updated")
+            raise cg.AnomalyError(
+                f"{name}: the gradient of {label} has entries that are NaN or infinite; no parameter was updated{cg.here()}"
+            )
         return value
 
     def _finish(self, result: Result, unravel: Callable[[Any], Any]) -> None:
@@ -102,7 +101,7 @@ class ClosureOptimizer(Optimizer):
         if not isinstance(node, cg.Node):
             raise cg.InputError(
                 f"{type(self).__name__}: the closure returned {type(node).__name__}; it has to return the node itself, as computed from "
-                "the parameters"
+                f"the parameters{cg.here()}"
             )
         graph = cg.graph_of(node)
         parameters = self._parameters
@@ -118,7 +117,7 @@ def _number(loss: Any, name: str) -> float:
     value = loss.value if isinstance(loss, cg.Node) else loss
     if value is None or np.size(value) != 1:
         found = f"{type(loss).__name__} of shape {np.shape(value)}"
-        raise cg.InputError(f"{name}: the closure has to return the loss, one number, it returned {found}")
+        raise cg.InputError(f"{name}: the closure has to return the loss, one number, it returned {found}{cg.here()}")
     return float(np.reshape(value, ()))
 
 
@@ -158,7 +157,7 @@ class LBFGS(ClosureOptimizer):
     def step(self, closure: Closure | None = None) -> Any:
         """Minimise for up to `max_iter` iterations; returns what the closure returned first."""
         if closure is None:
-            raise cg.InputError(f"LBFGS.step needs {_CLOSURE}")
+            raise cg.InputError(f"LBFGS.step needs {_CLOSURE}{cg.here()}")
         group = self.param_groups[0]
         x, unravel = self._vector()
         first = closure()
@@ -204,7 +203,7 @@ class LBFGS(ClosureOptimizer):
                             x = before
                             raise cg.AnomalyError(
                                 f"LBFGS: after a step of lr={group['lr']} the loss is {value} or its gradient not finite; the parameters "
-                                'are as before it. A smaller lr, or line_search_fn="strong_wolfe", may prevent it'
+                                f'are as before it. A smaller lr, or line_search_fn="strong_wolfe", may prevent it{cg.here()}'
                             )
                         loss = value
                 if evaluations >= group["max_eval"] or largest(gradient) <= group["tolerance_grad"]:
@@ -231,11 +230,13 @@ class LBFGS(ClosureOptimizer):
         names = {"n_iter", "func_evals", "steps", "changes", "direction", "gradient", "step"}
         if place or not set(saved) <= names or not {"n_iter", "func_evals"} <= set(saved):
             found = ", ".join(map(str, saved)) or "nothing"
-            raise cg.InputError(f"LBFGS.load_state_dict: the state has {found}: this is the state of another optimizer")
+            raise cg.InputError(f"LBFGS.load_state_dict: the state has {found}: this is the state of another optimizer{cg.here()}")
         state = {key: np.array(value) if isinstance(value, np.ndarray) else value for key, value in saved.items()}
         for key in ("steps", "changes", "direction", "gradient"):
             if key in state and np.shape(state[key])[-1:] != (n,):
-                raise cg.ShapeError(f"LBFGS.load_state_dict: {key} has shape {np.shape(state[key])}, the parameters have {n} entries")
+                raise cg.ShapeError(
+                    f"LBFGS.load_state_dict: {key} has shape {np.shape(state[key])}, the parameters have {n} entries{cg.here()}"
+                )
         if "steps" in state:
             memory = Memory(group["history_size"])
             for s, y in zip(state.pop("steps"), state.pop("changes"), strict=True):
@@ -263,7 +264,7 @@ class NonlinearCG(ClosureOptimizer):
     def step(self, closure: Closure | None = None) -> Any:
         """Minimise for up to `max_iter` iterations; returns the loss at the end."""
         if closure is None:
-            raise cg.InputError(f"NonlinearCG.step needs {_CLOSURE}")
+            raise cg.InputError(f"NonlinearCG.step needs {_CLOSURE}{cg.here()}")
         group = self.param_groups[0]
         vector, unravel = self._vector()
 
@@ -309,7 +310,7 @@ class NewtonCG(ClosureOptimizer):
     def step(self, closure: Closure | None = None) -> Any:
         """Minimise for up to `max_iter` iterations; returns the loss at the end."""
         if closure is None:
-            raise cg.InputError("NewtonCG.step needs a closure that returns the loss as a node")
+            raise cg.InputError(f"NewtonCG.step needs a closure that returns the loss as a node{cg.here()}")
         group = self.param_groups[0]
         vector, unravel = self._vector()
         latest: list[Any] = [None, None]  # a point, and the Hessian's product there
@@ -367,7 +368,7 @@ class LevenbergMarquardt(ClosureOptimizer):
     def step(self, closure: Closure | None = None) -> Any:
         """Minimise for up to `max_iter` iterations; returns half the sum of squares at the end."""
         if closure is None:
-            raise cg.InputError("LevenbergMarquardt.step needs a closure that returns the residuals as a node")
+            raise cg.InputError(f"LevenbergMarquardt.step needs a closure that returns the residuals as a node{cg.here()}")
         group = self.param_groups[0]
         vector, unravel = self._vector()
 
@@ -417,14 +418,16 @@ class NaturalGradient(ClosureOptimizer):
 
     def __init__(self, params: Any, loss: Callable[[Any], Any], lr: float = 1.0, damping: float = 1e-3, max_cg: int | None = None) -> None:
         if not callable(loss):
-            raise cg.InputError(f"NaturalGradient: loss has to be a function of the model's outputs, it is {type(loss).__name__}")
+            raise cg.InputError(
+                f"NaturalGradient: loss has to be a function of the model's outputs, it is {type(loss).__name__}{cg.here()}"
+            )
         self.loss = loss
         super().__init__(params, {"lr": lr, "damping": damping, "max_cg": max_cg})
 
     def step(self, closure: Closure | None = None) -> Any:
         """One update of all parameters; returns the loss before it."""
         if closure is None:
-            raise cg.InputError("NaturalGradient.step needs a closure that returns the model's outputs as a node")
+            raise cg.InputError(f"NaturalGradient.step needs a closure that returns the model's outputs as a node{cg.here()}")
         group = self.param_groups[0]
         x, unravel = self._vector()
         outputs = self._function(closure(), unravel)

@@ -20,14 +20,16 @@ class _Combined(LRScheduler):
     def _take(self, schedulers: Sequence[LRScheduler], optimizer: Any) -> None:
         name = type(self).__name__
         if not schedulers:
-            raise cg.InputError(f"{name} takes at least one scheduler")
+            raise cg.InputError(f"{name} takes at least one scheduler{cg.here()}")
         for number, scheduler in enumerate(schedulers):
             if not isinstance(scheduler, LRScheduler):
-                raise cg.DtypeError(f"{name}: schedulers[{number}] is no scheduler: {scheduler!r:.40}")
+                raise cg.DtypeError(f"{name}: schedulers[{number}] is no scheduler: {scheduler!r:.40}{cg.here()}")
             if isinstance(scheduler, ReduceLROnPlateau):
-                raise cg.InputError(f"{name}: schedulers[{number}] is ReduceLROnPlateau, whose step needs a measure; step it by itself")
+                raise cg.InputError(
+                    f"{name}: schedulers[{number}] is ReduceLROnPlateau, whose step needs a measure; step it by itself{cg.here()}"
+                )
             if scheduler.optimizer is not (optimizer or schedulers[0].optimizer):
-                raise cg.InputError(f"{name}: schedulers[{number}], a {type(scheduler).__name__}, is of another optimizer")
+                raise cg.InputError(f"{name}: schedulers[{number}], a {type(scheduler).__name__}, is of another optimizer{cg.here()}")
         self._schedulers = list(schedulers)
         self.optimizer = optimizer or schedulers[0].optimizer
         self.base_lrs = [plain(group["initial_lr"]) for group in self.optimizer.param_groups]
@@ -50,7 +52,7 @@ class _Combined(LRScheduler):
     def _check_state(self, state: Any) -> None:
         super()._check_state(state)
         if len(state["_schedulers"]) != len(self._schedulers):
-            raise cg.InputError(f"the state is of {len(state['_schedulers'])} schedulers, here are {len(self._schedulers)}")
+            raise cg.InputError(f"the state is of {len(state['_schedulers'])} schedulers, here are {len(self._schedulers)}{cg.here()}")
         for scheduler, one in zip(self._schedulers, state["_schedulers"], strict=True):
             scheduler._check_state(one)
 
@@ -100,7 +102,9 @@ class SequentialLR(_Combined):
         check_count("last_epoch", last_epoch, least=-1)
         check_milestones(milestones, strictly=True)
         if len(milestones) != len(schedulers) - 1:
-            raise cg.InputError(f"{len(schedulers)} schedulers take {len(schedulers) - 1} milestones between them, not {len(milestones)}")
+            raise cg.InputError(
+                f"{len(schedulers)} schedulers take {len(schedulers) - 1} milestones between them, not {len(milestones)}{cg.here()}"
+            )
         self._take(schedulers, optimizer)
         self._milestones = list(milestones)
         self._restart()

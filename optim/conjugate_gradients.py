@@ -54,7 +54,7 @@ FORMULAS = {
 
 def checked_formula(formula: str, name: str) -> str:
     if formula not in FORMULAS:
-        raise cg.InputError(f"{name}: there is no formula {formula!r:.40}; there are {', '.join(FORMULAS)}")
+        raise cg.InputError(f"{name}: there is no formula {formula!r:.40}; there are {', '.join(FORMULAS)}{cg.here()}")
     return formula
 
 

@@ -33,7 +33,7 @@ class SGD(Optimizer):
     def check_group(self, group: Mapping[str, Any]) -> None:
         super().check_group(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
-            raise cg.InputError("SGD: nesterov needs a momentum above 0 and no dampening")
+            raise cg.InputError(f"SGD: nesterov needs a momentum above 0 and no dampening{cg.here()}")
 
 
 class Adam(Optimizer):
@@ -65,7 +65,7 @@ class AdamW(Adam):
     def check_group(self, group: Mapping[str, Any]) -> None:
         super().check_group(group)
         if not group["decoupled_weight_decay"]:
-            raise cg.InputError("AdamW: decoupled_weight_decay has to be True; Adam has the choice")
+            raise cg.InputError(f"AdamW: decoupled_weight_decay has to be True; Adam has the choice{cg.here()}")
 
 
 class Nesterov(Optimizer):
@@ -95,7 +95,7 @@ class Nesterov(Optimizer):
         if closure is None:
             raise cg.InputError(
                 "Nesterov.step needs a closure, step(closure), which forgets the gradients, computes the loss, calls backward on it and "
-                "returns it: the gradient is taken at the look-ahead point. SGD(nesterov=True) needs none"
+                f"returns it: the gradient is taken at the look-ahead point. SGD(nesterov=True) needs none{cg.here()}"
             )
         kept = [(at.p, at.p.value) for at in self.places()]
         try:
@@ -298,7 +298,7 @@ class Muon(Optimizer):
 
     def check_parameter(self, at: Place) -> None:
         if at.group["fallback"] is None and at.p.ndim != 2:
-            raise cg.InputError(f"Muon: {at} is no matrix: give it to another optimizer, or say fallback='adamw' or 'sgd'")
+            raise cg.InputError(f"Muon: {at} is no matrix: give it to another optimizer, or say fallback='adamw' or 'sgd'{cg.here()}")
 
     def rule_for(self, value: Any, group: Group) -> tuple[Rule, dict[str, Any]]:
         if value.ndim == 2:

@@ -79,13 +79,13 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
 def _norm(arrays: list[Any], labels: list[str], norm_type: float, error_if_nonfinite: bool) -> np.float64:
     order = float(norm_type)
     if not order > 0:
-        raise cg.InputError(f"norm_type is {norm_type!r:.40}: a norm has an order above 0, such as 1, 2 or float('inf')")
+        raise cg.InputError(f"norm_type is {norm_type!r:.40}: a norm has an order above 0, such as 1, 2 or float('inf'){cg.here()}")
     largest = [float(np.max(np.abs(array), initial=0.0)) for array in arrays]
     most = max(largest, default=0.0) if not any(map(math.isnan, largest)) else math.nan
     if not math.isfinite(most):
         if error_if_nonfinite:
             at = next(number for number, one in enumerate(largest) if not math.isfinite(one))
-            raise cg.AnomalyError(f"{labels[at]} has an entry that is {largest[at]}: nothing was clipped; see cg.detect_anomaly")
+            raise cg.AnomalyError(f"{labels[at]} has an entry that is {largest[at]}: nothing was clipped; see cg.detect_anomaly{cg.here()}")
         return np.float64(most)
     if most == 0.0 or order == math.inf:
         return np.float64(most)
@@ -98,7 +98,7 @@ def parameters_of(parameters: Any, what: str) -> list[tuple[Any, str]]:
     given = [parameters] if isinstance(parameters, cg.Node) else parameters
     given = list(given) if isinstance(given, Iterator) else given
     if not given:
-        raise cg.InputError(f"{what}: there are no parameters; a generator can be read only once, so make a list of it first")
+        raise cg.InputError(f"{what}: there are no parameters; a generator can be read only once, so make a list of it first{cg.here()}")
     nodes, names = variables_of(given, what)
     return [
         (p, f"{name or p.name or f'parameter {number}'} {p.shape}")
@@ -126,7 +126,7 @@ def micro_batches(size: int, micro_batch_size: int, reduction: str = "mean") -> 
     check_count("micro_batch_size", micro_batch_size)
     check_choice("reduction", reduction, ("mean", "sum"))
     if micro_batch_size > size:
-        raise cg.InputError(f"micro_batch_size is {micro_batch_size}, but the batch has only {size} examples")
+        raise cg.InputError(f"micro_batch_size is {micro_batch_size}, but the batch has only {size} examples{cg.here()}")
     return _cut(size, micro_batch_size, reduction)
 
 
@@ -188,9 +188,9 @@ def accumulated(
 def _size(arrays: Any) -> int:
     sizes = [len(array) for array in arrays]
     if not sizes:
-        raise cg.InputError("the batch has no arrays to cut")
+        raise cg.InputError(f"the batch has no arrays to cut{cg.here()}")
     if len(set(sizes)) > 1:
-        raise cg.ShapeError(f"the arrays of a batch have one first axis; these have lengths {', '.join(map(str, sizes))}")
+        raise cg.ShapeError(f"the arrays of a batch have one first axis; these have lengths {', '.join(map(str, sizes))}{cg.here()}")
     return sizes[0]
 
 
@@ -223,7 +223,7 @@ def add_grad_noise_(parameters: Any, step: int, generator: np.random.Generator, 
     The noise comes from `generator`, in the order of the parameters; `generator.bit_generator.state` saves and restores it.
     """
     if not isinstance(generator, np.random.Generator):
-        raise cg.DtypeError(f"generator is a np.random.Generator, such as np.random.default_rng(0), not {generator!r:.40}")
+        raise cg.DtypeError(f"generator is a np.random.Generator, such as np.random.default_rng(0), not {generator!r:.40}{cg.here()}")
     deviation = float(np.sqrt(noise_variance(step, eta, gamma)))
     for p, _ in _with_gradients(parameters, "add_grad_noise_"):
         noise = np.asarray(deviation * generator.standard_normal(np.shape(p.grad)), p.grad.dtype)

@@ -207,7 +207,7 @@ def landscape(subject: str | Landscape | Callable[..., Any], *, domain: Domain |
     elif callable(subject):
         found = _own_function(subject)
     else:
-        raise cg.InputError(f"a landscape is a name, an expression or a function of two numbers, not {type(subject).__name__}")
+        raise cg.InputError(f"a landscape is a name, an expression or a function of two numbers, not {type(subject).__name__}{cg.here()}")
     return found if domain is None else replace(found, domain=_checked_domain(domain))
 
 
@@ -243,12 +243,14 @@ def _expression(text: str) -> Landscape:
     if text.strip().isidentifier():
         near = difflib.get_close_matches(text.strip().lower(), LANDSCAPES, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise cg.InputError(f"no landscape {text.strip()!r:.60}; {hint}There are {', '.join(LANDSCAPES)}, or an expression in x and y")
+        raise cg.InputError(
+            f"no landscape {text.strip()!r:.60}; {hint}There are {', '.join(LANDSCAPES)}, or an expression in x and y{cg.here()}"
+        )
     graph = cg.parse(text)
     axes = sorted(graph.names[node] for node in graph.inputs)
     if len(axes) != 2:
         has = f"{len(axes)} ({', '.join(axes)})" if axes else "none"
-        raise cg.InputError(f"a landscape has two variables, such as x and y; {text.strip()!r:.60} has {has}")
+        raise cg.InputError(f"a landscape has two variables, such as x and y; {text.strip()!r:.60} has {has}{cg.here()}")
     graph = cg.parse(text, axes)
     return Landscape(
         text.strip(), lambda x, y: graph.run([x, y])[0], text.strip(), _OWN_DOMAIN, (-2.4, 1.2), axes=(axes[0], axes[1])
@@ -264,7 +266,9 @@ def _own_function(function: Callable[..., Any]) -> Landscape:
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     needed = [one for one in positional if one.default is one.empty]
     if parameters and not any(one.kind is one.VAR_POSITIONAL for one in parameters) and not len(needed) <= 2 <= len(positional):
-        raise cg.InputError(f"a landscape is a function of two numbers; {name} takes {', '.join(one.name for one in positional) or 'none'}")
+        raise cg.InputError(
+            f"a landscape is a function of two numbers; {name} takes {', '.join(one.name for one in positional) or 'none'}{cg.here()}"
+        )
     axes = (positional[0].name, positional[1].name) if len(positional) > 1 else ("x", "y")
     title = "f" if name == "<lambda>" else name
     return Landscape(title, function, f"{title}({', '.join(axes)})", _OWN_DOMAIN, (-2.4, 1.2), axes=axes)
@@ -274,7 +278,7 @@ def _checked_domain(domain: Domain) -> Domain:
     try:
         (x_from, x_to), (y_from, y_to) = ((float(a), float(b)) for a, b in domain)
     except (TypeError, ValueError):
-        raise cg.InputError(f"domain {domain!r:.60}: it is ((x from, x to), (y from, y to))") from None
+        raise cg.InputError(f"domain {domain!r:.60}: it is ((x from, x to), (y from, y to)){cg.here()}") from None
     if not (np.isfinite([x_from, x_to, y_from, y_to]).all() and x_from < x_to and y_from < y_to):
-        raise cg.InputError(f"domain {domain!r:.60}: each side goes from a number to a larger one")
+        raise cg.InputError(f"domain {domain!r:.60}: each side goes from a number to a larger one{cg.here()}")
     return (x_from, x_to), (y_from, y_to)

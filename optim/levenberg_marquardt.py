@@ -50,11 +50,11 @@ class Squares:
         x = checked_start(x0, self._name)
         r, value = self(x)
         if r.ndim != 1 or not r.size:
-            raise cg.ShapeError(f"{self._name}: the residuals have to be a vector with at least one entry, they have shape {r.shape}")
+            raise cg.ShapeError(f"{self._name}: the residuals have to be a vector of at least one entry, not of shape {r.shape}{cg.here()}")
         if math.isinf(value):
             bad = np.flatnonzero(~np.isfinite(r))
             what = f"entry {bad[0]} of the residuals is {r[bad[0]]}" if bad.size else "the sum of squares overflows"
-            raise cg.InputError(f"{self._name}: {what} at x0; start where they are finite")
+            raise cg.InputError(f"{self._name}: {what} at x0; start where they are finite{cg.here()}")
         return x, r, value
 
 
@@ -75,7 +75,7 @@ def dense(jacobian: Callable[[Array], Array]) -> Callable[[Array, Array, Array],
         with np.errstate(all="ignore"):
             J = np.asarray(jacobian(x))
         if J.shape != (r.size, x.size):
-            raise cg.ShapeError(f"least_squares_lm: the Jacobian has shape {J.shape}, it has to be {(r.size, x.size)}")
+            raise cg.ShapeError(f"least_squares_lm: the Jacobian has shape {J.shape}, it has to be {(r.size, x.size)}{cg.here()}")
         if not np.all(np.isfinite(J)):
             raise _NotFiniteError
         norms = np.sqrt(np.sum(J * J, axis=0))
@@ -136,7 +136,7 @@ def _finite(name: str) -> Iterator[None]:
     try:
         yield
     except _NotFiniteError:
-        raise cg.InputError(f"{name}: the Jacobian is not finite at x0; start where it is") from None
+        raise cg.InputError(f"{name}: the Jacobian is not finite at x0; start where it is{cg.here()}") from None
 
 
 def relaxed(mu: float, ratio: float) -> float:
@@ -238,9 +238,9 @@ def least_squares_lm(
     """
     name = "least_squares_lm"
     if (jacobian is None) == (vjp is None or gnvp is None):
-        raise cg.InputError(f"{name} takes either jacobian, or both vjp and gnvp")
+        raise cg.InputError(f"{name} takes either jacobian, or both vjp and gnvp{cg.here()}")
     if not damping > 0:
-        raise cg.InputError(f"{name}: damping has to be positive, it is {damping}")
+        raise cg.InputError(f"{name}: damping has to be positive, it is {damping}{cg.here()}")
     squares = Squares(residuals, name)
     x, r, value = squares.start(x0)
     least = float(np.finfo(x.dtype).eps)  # below it a relative change cannot be told from none

@@ -102,9 +102,9 @@ def strong_wolfe(
     happened. Raises `InputError` for a direction along which the function does not descend.
     """
     if not 0 < c1 < c2 < 1:
-        raise cg.InputError(f"strong_wolfe: the constants have to be 0 < c1 < c2 < 1, they are c1={c1} and c2={c2}")
+        raise cg.InputError(f"strong_wolfe: the constants have to be 0 < c1 < c2 < 1, they are c1={c1} and c2={c2}{cg.here()}")
     if not 0 < step < math.inf or maxls < 1:
-        raise cg.InputError(f"strong_wolfe: step and maxls have to be positive, they are {step} and {maxls}")
+        raise cg.InputError(f"strong_wolfe: step and maxls have to be positive, they are {step} and {maxls}{cg.here()}")
     evaluations = 0
 
     def at(step: float) -> _Trial:
@@ -123,10 +123,11 @@ def strong_wolfe(
     if not start.slope < 0:
         raise cg.InputError(
             f"strong_wolfe: the slope along the direction is {start.slope:.3g}: it is no descent direction. "
-            "Take the negative gradient, or a positive definite matrix times it"
+            f"Take the negative gradient, or a positive definite matrix times it{cg.here()}"
         )
     if not math.isfinite(start.value) or not math.isfinite(start.slope):
-        raise cg.InputError(f"strong_wolfe: the value is {start.value} and the slope {start.slope} at x; start where they are finite")
+        found = f"the value is {start.value} and the slope {start.slope}"
+        raise cg.InputError(f"strong_wolfe: at x {found}; start where they are finite{cg.here()}")
     limit = maxls + evaluations
     if width is None:
         width = float(np.spacing(np.max(np.abs(x))))

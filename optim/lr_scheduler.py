@@ -60,7 +60,7 @@ class LinearLR(Chainable):
     ) -> None:
         schedules.linear(0, 1.0, start_factor, end_factor, total_iters)
         if start_factor == 0:
-            raise cg.InputError("start_factor is 0: the first step would not move; PyTorch refuses it too")
+            raise cg.InputError(f"start_factor is 0: the first step would not move; PyTorch refuses it too{cg.here()}")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -159,7 +159,7 @@ class _ByFunctions(LRScheduler):
         self.lr_lambdas = per_group("lr_lambda", lr_lambda, optimizer)
         for function in self.lr_lambdas:
             if not callable(function):
-                raise cg.DtypeError(f"lr_lambda is a function of the step, not {function!r:.40}")
+                raise cg.DtypeError(f"lr_lambda is a function of the step, not {function!r:.40}{cg.here()}")
         super().__init__(optimizer, last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
@@ -232,7 +232,9 @@ class _Cycling(LRScheduler):
         if not cycle_momentum:
             return
         if not {"momentum", "betas"} & set(optimizer.defaults):
-            raise cg.InputError(f"cycle_momentum: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False")
+            raise cg.InputError(
+                f"cycle_momentum: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False{cg.here()}"
+            )
         self.base_momentums = per_group("base_momentum", base_momentum, optimizer)
         self.max_momentums = per_group("max_momentum", max_momentum, optimizer)
         for name, momentums in (("base_momentum", self.base_momentums), ("max_momentum", self.max_momentums)):
@@ -269,13 +271,13 @@ class OneCycleLR(_Cycling):
         self.max_lrs = per_group("max_lr", max_lr, optimizer, least=0)
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
-                raise cg.InputError("OneCycleLR takes total_steps, or epochs and steps_per_epoch")
+                raise cg.InputError(f"OneCycleLR takes total_steps, or epochs and steps_per_epoch{cg.here()}")
             check_count("epochs", epochs)
             check_count("steps_per_epoch", steps_per_epoch)
             total_steps = epochs * steps_per_epoch
         for name, number in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
             if not number > 0:
-                raise cg.InputError(f"{name} is {number!r:.40}: it has to be above 0")
+                raise cg.InputError(f"{name} is {number!r:.40}: it has to be above 0{cg.here()}")
         self.total_steps = total_steps
         self._path: dict[str, Any] = {
             "total_steps": total_steps, "pct_start": pct_start, "anneal_strategy": anneal_strategy, "three_phase": three_phase,
@@ -291,7 +293,9 @@ class OneCycleLR(_Cycling):
 
     def get_lr(self) -> list[float]:
         if self.last_epoch > self.total_steps:
-            raise cg.InputError(f"step {self.last_epoch} of a cycle of {self.total_steps}: total_steps is how often it can be stepped")
+            raise cg.InputError(
+                f"step {self.last_epoch} of a cycle of {self.total_steps}: total_steps is how often it can be stepped{cg.here()}"
+            )
         return [float(schedules.one_cycle(self.last_epoch, most, **self._path, **self._dividers)) for most in self.max_lrs]
 
     def momentum(self, step: float, base: float, most: float) -> Any:

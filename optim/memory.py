@@ -71,7 +71,7 @@ class MemoryReport:
         chosen = [row for row in self.rows if wanted in (None, row.dtype) and batch_size in (None, row.batch_size)]
         cases = {row.batch_size: None for row in chosen}, {row.dtype: None for row in chosen}
         if not chosen or any(len(case) > 1 for case in self._alternatives(chosen)):
-            raise cg.InputError(f"total: choose one of the batch sizes {[*cases[0]]} and dtypes {[*cases[1]]} of this report")
+            raise cg.InputError(f"total: choose one of the batch sizes {[*cases[0]]} and dtypes {[*cases[1]]} of this report{cg.here()}")
         name = chosen[0].dtype if len(cases[1]) == 1 else "mixed"
         return MemoryRow("all", name, chosen[0].batch_size, *(sum(column) for column in zip(*(row[3:] for row in chosen), strict=True)))
 
@@ -222,10 +222,10 @@ def memory_report(
     dtypes = _several(dtype, lambda one: _floating(one, "dtype"))
     if variables and loss is not None and dtypes != [None]:
         text = "the loss reads variables, whose dtype is their own; for another one pass arrays and a function of them"
-        raise cg.InputError(f"memory_report: {text}")
+        raise cg.InputError(f"memory_report: {text}{cg.here()}")
     sizes = _several(batch_size, _counted)
     if sizes != [None] and not any(np.shape(part) for part in data):
-        raise cg.InputError("memory_report: batch_size says how long the first axis of the data is, and no data is given")
+        raise cg.InputError(f"memory_report: batch_size says how long the first axis of the data is, and no data is given{cg.here()}")
     rows: list[MemoryRow] = []
     values: list[StoredValue] = []
     made = ""
@@ -278,7 +278,7 @@ def _named(parameters: Any) -> tuple[dict[str, cg.Node], Callable[[list[Any]], A
     if isinstance(parameters, Iterable) and not isinstance(parameters, (Mapping, np.ndarray, cg.Node)):
         parameters = _of_list(list(parameters))
     if isinstance(parameters, (Mapping, list)) and not parameters:
-        raise cg.InputError("memory_report: there are no parameters")
+        raise cg.InputError(f"memory_report: there are no parameters{cg.here()}")
     graph = cg.trace(lambda parameters: parameters, parameters)  # takes containers apart, and calls the leaves by their paths
     leaves = _leaves(parameters)
     names = [_dotted(graph.names[node]) or "parameter" for node in graph.inputs]
@@ -288,9 +288,9 @@ def _named(parameters: Any) -> tuple[dict[str, cg.Node], Callable[[list[Any]], A
     if not any(held):
         return dict(zip(names, graph.inputs, strict=True)), graph.pack or (lambda leaves: leaves[0]), False
     if not all(held):
-        raise cg.InputError("memory_report: some parameters are variables and some are arrays; pass all of one kind")
+        raise cg.InputError(f"memory_report: some parameters are variables and some are arrays; pass all of one kind{cg.here()}")
     if len(set(leaves)) < len(leaves):
-        raise cg.InputError("memory_report: the same variable is given twice")
+        raise cg.InputError(f"memory_report: the same variable is given twice{cg.here()}")
     return dict(zip(names, leaves, strict=True)), lambda leaves: leaves, True
 
 
@@ -298,7 +298,7 @@ def _of_list(listed: list[Any]) -> Any:
     """Pairs of names and variables, or variables that have names, as a dict; anything else as it is."""
     if listed and all(isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) for one in listed):
         if len(dict(listed)) < len(listed):
-            raise cg.InputError("memory_report: two parameters have the same name")
+            raise cg.InputError(f"memory_report: two parameters have the same name{cg.here()}")
         return dict(listed)
     names = [one.name for one in listed if isinstance(one, cg.Node) and one.name]
     return dict(zip(names, listed, strict=True)) if len(set(names)) == len(listed) else listed
@@ -323,15 +323,15 @@ def _floating(dtype: Any, what: str) -> Any:
     try:
         known = np.dtype(dtype)
     except TypeError:
-        raise cg.DtypeError(f"memory_report: {what}: {dtype!r:.40} is no dtype; write one such as 'float32'") from None
+        raise cg.DtypeError(f"memory_report: {what}: {dtype!r:.40} is no dtype; write one such as 'float32'{cg.here()}") from None
     if known.kind not in "fc":
-        raise cg.DtypeError(f"memory_report: {what} is {known}, and only floating point is trained; write one such as 'float32'")
+        raise cg.DtypeError(f"memory_report: {what} is {known}, and only floating point is trained; write one such as 'float32'{cg.here()}")
     return known
 
 
 def _counted(size: Any) -> int:
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise cg.InputError(f"memory_report: batch_size is a whole number from 1 on, not {size!r:.40}")
+        raise cg.InputError(f"memory_report: batch_size is a whole number from 1 on, not {size!r:.40}{cg.here()}")
     return int(size)
 
 
@@ -352,7 +352,9 @@ def _state_bytes(optimizer: Optimizers, shape: tuple[int, ...], dtype: Any) -> t
     """The bytes of the state with which the optimizer's rule starts for one such parameter, and what the optimizer is called."""
     made = optimizer if isinstance(optimizer, Optimizer) else optimizer([cg.variable(np.zeros([1] * len(shape), dtype))])
     if not hasattr(made, "rule"):
-        raise cg.InputError(f"memory_report: {type(made).__name__} has no rule for each parameter, which would say what it keeps of one")
+        raise cg.InputError(
+            f"memory_report: {type(made).__name__} has no rule for each parameter, which would say what it keeps of one{cg.here()}"
+        )
     parameter = _described(shape, dtype)
     rule, hyperparameters = made.rule_for(parameter, made.param_groups[0])
     kept = rule.start(parameter, **hyperparameters).values()
@@ -383,7 +385,7 @@ def adjoint_graph(
     traced = cg.trace(loss, *data) if parameters is None else cg.trace(loss, parameters, *data)
     if len(traced.outputs) != 1 or traced.outputs[0].shape:
         shapes = ", ".join(str(node.shape) for node in traced.outputs)
-        raise cg.ShapeError(f"memory_report: the loss has to be a number, {traced.name}() returned {shapes}")
+        raise cg.ShapeError(f"memory_report: the loss has to be a number, {traced.name}() returned {shapes}{cg.here()}")
     if parameters is None:
         used = [node for node in named.values() if node in set(traced.nodes)]
         traced = cg.Graph([*used, *traced.inputs], traced.outputs, name=traced.name)

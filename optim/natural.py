@@ -112,7 +112,7 @@ def natural_gradient(
     are those of `optim.results.Limits`.
     """
     if not lr > 0 or not damping >= 0:
-        raise cg.InputError(f"natural_gradient: lr has to be positive and damping not negative, they are {lr} and {damping}")
+        raise cg.InputError(f"natural_gradient: lr has to be positive and damping not negative, they are {lr} and {damping}{cg.here()}")
     objective = Objective(value_and_grad)
     start = objective.start(x0, "natural_gradient")
     steps = natural_steps(objective, fisher, start, lr=lr, damping=damping, maxcg=maxcg)

@@ -81,7 +81,7 @@ class Optimizer:
         """Raise `InputError` for a hyperparameter out of its range."""
         for name, value in group.items():
             if name in self.checks and not self.checks[name].holds(value):
-                raise cg.InputError(f"{type(self).__name__}: {name} has to be {self.checks[name].text}, not {value!r:.60}")
+                raise cg.InputError(f"{type(self).__name__}: {name} has to be {self.checks[name].text}, not {value!r:.60}{cg.here()}")
 
     def check_parameter(self, at: Place) -> None:
         """Raise `InputError` for a variable that this optimizer cannot update."""
@@ -92,14 +92,14 @@ class Optimizer:
         """Add a dict with "params", which may say hyperparameters of its own; nothing is added if it is refused."""
         name = type(self).__name__
         if not isinstance(param_group, Mapping) or "params" not in param_group:
-            raise cg.InputError(f"{name}: a parameter group is a dict with the key 'params', not {param_group!r:.60}")
+            raise cg.InputError(f"{name}: a parameter group is a dict with the key 'params', not {param_group!r:.60}{cg.here()}")
         nodes, names = variables_of(param_group["params"], name)
         group = {"params": nodes, **({"param_names": names} if names else {})}
         for key, value in {**self.defaults, **param_group}.items():
             if key not in self.defaults and key not in _SCHEDULED and key not in ("params", "param_names"):
                 close = get_close_matches(key, self.defaults, 1)
                 hint = f"; do you mean {close[0]!r}?" if close else f"; it has {', '.join(self.defaults)}"
-                raise cg.InputError(f"{name} has no hyperparameter {key!r}{hint}")
+                raise cg.InputError(f"{name} has no hyperparameter {key!r}{hint}{cg.here()}")
             if key != "params":
                 group[key] = value
         self.check_group(group)
@@ -107,7 +107,7 @@ class Optimizer:
         for place, p in enumerate(nodes):
             at = Place(p, group, len(self.param_groups), place)
             if p in known:
-                raise cg.InputError(f"{name}: {at} is there already, as {known[p]}: a step would update it twice")
+                raise cg.InputError(f"{name}: {at} is there already, as {known[p]}: a step would update it twice{cg.here()}")
             self.check_parameter(at)
             known[p] = at
         self.param_groups.append(group)
@@ -188,7 +188,9 @@ class Optimizer:
         gradient, has the programs made anew at the next step.
         """
         if not hasattr(self, "rule"):
-            raise cg.InputError(f"{type(self).__name__} has no update rule of one parameter and its gradient to make a program of")
+            raise cg.InputError(
+                f"{type(self).__name__} has no update rule of one parameter and its gradient to make a program of{cg.here()}"
+            )
         cg.compile(lambda x: x, target=target)  # refuses a target that there is not
         self._release()
         self._options = Options(target, exact)
@@ -241,17 +243,19 @@ class Optimizer:
         """
         name = type(self).__name__
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
-            raise cg.InputError(f"{name}.load_state_dict takes what state_dict returns, a dict of 'state' and 'param_groups'")
+            raise cg.InputError(f"{name}.load_state_dict takes what state_dict returns, a dict of 'state' and 'param_groups'{cg.here()}")
         saved, states = state_dict["param_groups"], state_dict["state"]
         if [len(group["params"]) for group in saved] != [len(group["params"]) for group in self.param_groups]:
             had, has = ([len(group["params"]) for group in groups] for groups in (saved, self.param_groups))
-            raise cg.InputError(f"{name}.load_state_dict: the state is for groups of {had} parameters, this optimizer has groups of {has}")
+            raise cg.InputError(
+                f"{name}.load_state_dict: the state is for groups of {had} parameters, this optimizer has groups of {has}{cg.here()}"
+            )
         pairs = enumerate(zip(saved, self.param_groups, strict=True))
         groups = [self._loaded_group(theirs, group, number) for number, (theirs, group) in pairs]
         numbers = [number for group in saved for number in group["params"]]
         unknown = [number for number in states if number not in numbers]
         if unknown:
-            raise cg.InputError(f"{name}.load_state_dict: there is state for parameter {unknown[0]}, which is in no group")
+            raise cg.InputError(f"{name}.load_state_dict: there is state for parameter {unknown[0]}, which is in no group{cg.here()}")
         state = {
             at.p: self._loaded_state(states[key], at.p, groups[at.number], at.number, at.place)
             for key, at in zip(numbers, self.places(), strict=True)
@@ -268,7 +272,9 @@ class Optimizer:
         foreign = [key for key in loaded if key not in self.defaults and key not in _SCHEDULED]
         if lacking or foreign:
             what = f"has no {lacking[0]!r}" if lacking else f"has {foreign[0]!r}"
-            raise cg.InputError(f"{type(self).__name__}.load_state_dict: group {number} {what}: this is the state of another optimizer")
+            raise cg.InputError(
+                f"{type(self).__name__}.load_state_dict: group {number} {what}: this is the state of another optimizer{cg.here()}"
+            )
         self.check_group(loaded)
         return {**loaded, "params": group["params"]}
 
@@ -278,13 +284,13 @@ class Optimizer:
         fresh = rule.start(p.value, **keywords)
         if set(saved) != set(fresh):
             had, needs = ", ".join(saved) or "empty", ", ".join(fresh)
-            raise cg.InputError(f"{label}: its state is {had} and should be {needs}: this is the state of another optimizer")
+            raise cg.InputError(f"{label}: its state is {had} and should be {needs}: this is the state of another optimizer{cg.here()}")
         loaded: State = {}
         numbers = rule.numbers(**keywords)
         for key, like in fresh.items():
             value = np.asarray(saved[key])
             if value.shape != np.shape(like):
-                raise cg.ShapeError(f"{label}: {key} has shape {value.shape}, the parameter needs {np.shape(like)}")
+                raise cg.ShapeError(f"{label}: {key} has shape {value.shape}, the parameter needs {np.shape(like)}{cg.here()}")
             loaded[key] = float(value) if key in numbers else value.astype(p.dtype)
         return loaded
 

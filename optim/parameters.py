@@ -30,10 +30,12 @@ class Place(NamedTuple):
 
 def groups_of(params: Any, name: str) -> list[Any]:
     if isinstance(params, (cg.Node, Mapping, str)) or not isinstance(params, Iterable):
-        raise cg.InputError(f"{name} takes a list of variables or of groups, not {params!r:.60}: write [w] for one variable")
+        raise cg.InputError(f"{name} takes a list of variables or of groups, not {params!r:.60}: write [w] for one variable{cg.here()}")
     given = list(params)
     if not given:
-        raise cg.InputError(f"{name} got an empty list of parameters: there is nothing to optimize (a generator that was used up?)")
+        raise cg.InputError(
+            f"{name} got an empty list of parameters: there is nothing to optimize (a generator that was used up?){cg.here()}"
+        )
     return given if any(isinstance(part, Mapping) for part in given) else [{"params": given}]
 
 
@@ -41,13 +43,13 @@ def variables_of(params: Any, name: str) -> tuple[list[Any], list[str]]:
     """The variables of a group, and their names if they are given as pairs."""
     if isinstance(params, (set, frozenset, str, Mapping)) or not isinstance(params, (cg.Node, Iterable)):
         kind = type(params).__name__
-        raise cg.InputError(f"{name}: the parameters of a group are a list of variables, in an order that stays, not {kind}")
+        raise cg.InputError(f"{name}: the parameters of a group are a list of variables, in an order that stays, not {kind}{cg.here()}")
     given = [params] if isinstance(params, cg.Node) else list(params)
     if not given:
-        raise cg.InputError(f"{name}: a parameter group is empty: leave it out, or say which parameters are in it")
+        raise cg.InputError(f"{name}: a parameter group is empty: leave it out, or say which parameters are in it{cg.here()}")
     pairs = [part for part in given if isinstance(part, tuple) and len(part) == 2 and isinstance(part[0], str)]
     if pairs and len(pairs) < len(given):
-        raise cg.InputError(f"{name}: either all parameters of a group are (name, variable) pairs or none is")
+        raise cg.InputError(f"{name}: either all parameters of a group are (name, variable) pairs or none is{cg.here()}")
     names = [part[0] for part in pairs]
     nodes = [part[1] for part in pairs] or given
     for place, p in enumerate(nodes):
@@ -57,26 +59,28 @@ def variables_of(params: Any, name: str) -> tuple[list[Any], list[str]]:
 
 def _check_parameter(p: Any, label: str) -> None:
     if not isinstance(p, cg.Node):
-        raise cg.InputError(f"{label} is {type(p).__name__} {p!r:.40}, not a variable: write cg.variable(value)")
+        raise cg.InputError(f"{label} is {type(p).__name__} {p!r:.40}, not a variable: write cg.variable(value){cg.here()}")
     if p.primitive is not None:
         operation = p.primitive.name
-        raise cg.InputError(f"{label} is no leaf but the result of {operation}, which is computed anew: optimize what it is made from")
+        raise cg.InputError(
+            f"{label} is no leaf but the result of {operation}, which is computed anew: optimize what it is made from{cg.here()}"
+        )
     if p.value is None:
-        raise cg.InputError(f"{label} is abstract: an optimizer needs variables that hold a value")
+        raise cg.InputError(f"{label} is abstract: an optimizer needs variables that hold a value{cg.here()}")
     if p.dtype.kind != "f":
-        raise cg.InputError(f"{label} is {p.dtype}: optimize its real and imaginary part as two variables")
+        raise cg.InputError(f"{label} is {p.dtype}: optimize its real and imaginary part as two variables{cg.here()}")
 
 
 def gradient(at: Place) -> Any:
     """The gradient of a parameter in its dtype, or the error that names it."""
     grad = np.asarray(at.p.grad, at.p.dtype)
     if grad.shape != at.p.shape:
-        raise cg.ShapeError(f"the gradient of {at} has shape {grad.shape}; no parameter was updated")
+        raise cg.ShapeError(f"the gradient of {at} has shape {grad.shape}; no parameter was updated{cg.here()}")
     if not all_finite(grad):
         bad = int(np.size(grad) - np.sum(np.isfinite(grad)))
         raise cg.AnomalyError(
             f"the gradient of {at} has {bad} of {np.size(grad)} entries NaN or infinite; no parameter was updated. "
-            "cg.detect_anomaly() finds the operation that made them; a smaller rate or clipping may prevent them"
+            f"cg.detect_anomaly() finds the operation that made them; a smaller rate or clipping may prevent them{cg.here()}"
         )
     return grad if grad.ndim else grad[()]
 

@@ -38,7 +38,7 @@ class ReduceLROnPlateau(LRScheduler):
         threshold_mode: str = "rel", cooldown: int = 0, min_lr: float | list[float] = 0, eps: float = 1e-8,
     ) -> None:  # fmt: skip
         if not 0 <= factor < 1:
-            raise cg.InputError(f"factor is {factor!r:.40}: it has to be from 0 to below 1, or the rate would not fall")
+            raise cg.InputError(f"factor is {factor!r:.40}: it has to be from 0 to below 1, or the rate would not fall{cg.here()}")
         check_choice("mode", mode, ("min", "max"))
         check_choice("threshold_mode", threshold_mode, ("rel", "abs"))
         check_count("patience", patience, least=0)
@@ -73,7 +73,9 @@ class ReduceLROnPlateau(LRScheduler):
         if len(self.optimizer.param_groups) != len(self.min_lrs):
             if self.default_min_lr is None:
                 here = len(self.optimizer.param_groups)
-                raise cg.InputError(f"min_lr has {len(self.min_lrs)} entries, the optimizer by now {here} parameter groups: set min_lrs")
+                raise cg.InputError(
+                    f"min_lr has {len(self.min_lrs)} entries, the optimizer by now {here} parameter groups: set min_lrs{cg.here()}"
+                )
             self.min_lrs = [self.default_min_lr] * len(self.optimizer.param_groups)
         if epoch is not None:
             check_count("epoch", epoch, least=0)

@@ -119,9 +119,10 @@ class Objective:
             with np.errstate(all="ignore"):
                 value = float(self._function(x)[0])
             if not math.isfinite(value):
-                raise cg.InputError(f"{name}: the function is {value} at x0; start where it is finite")
+                raise cg.InputError(f"{name}: the function is {value} at x0; start where it is finite{cg.here()}")
             place = int(np.flatnonzero(~np.isfinite(point.gradient))[0])
-            raise cg.InputError(f"{name}: entry {place} of the gradient is {point.gradient[place]} at x0; start where it is finite")
+            found = f"entry {place} of the gradient is {point.gradient[place]}"
+            raise cg.InputError(f"{name}: {found} at x0; start where it is finite{cg.here()}")
         return point
 
 
@@ -129,12 +130,12 @@ def checked_start(x0: Any, name: str) -> Array:
     """`x0` as a vector of finite floating-point numbers, of its own."""
     x = np.array(x0)
     if x.ndim != 1 or not x.size:
-        raise cg.ShapeError(f"{name}: x0 has to be a vector with at least one entry, it has shape {x.shape}")
+        raise cg.ShapeError(f"{name}: x0 has to be a vector with at least one entry, it has shape {x.shape}{cg.here()}")
     if x.dtype.kind != "f":
-        raise cg.DtypeError(f"{name}: x0 has to hold floating-point numbers, its dtype is {x.dtype}; write x0.astype(float)")
+        raise cg.DtypeError(f"{name}: x0 has to hold floating-point numbers, its dtype is {x.dtype}; write x0.astype(float){cg.here()}")
     if not np.all(np.isfinite(x)):
         place = int(np.flatnonzero(~np.isfinite(x))[0])
-        raise cg.InputError(f"{name}: entry {place} of x0 is {x[place]}")
+        raise cg.InputError(f"{name}: entry {place} of x0 is {x[place]}{cg.here()}")
     return x
 
 

@@ -54,9 +54,9 @@ class MiniBatches:
         check_count("size", size)
         check_count("batch_size", batch_size)
         if batch_size > size:
-            raise cg.InputError(f"batch_size is {batch_size}, but there are only {size} examples; full_batch({size}) takes all")
+            raise cg.InputError(f"batch_size is {batch_size}, but there are only {size} examples; full_batch({size}) takes all{cg.here()}")
         if generator is not None and not isinstance(generator, np.random.Generator):
-            raise cg.DtypeError(f"generator is a np.random.Generator, such as np.random.default_rng(0), not {generator!r:.40}")
+            raise cg.DtypeError(f"generator is a np.random.Generator, such as np.random.default_rng(0), not {generator!r:.40}{cg.here()}")
         self.size, self.batch_size, self.shuffle, self.drop_last = int(size), int(batch_size), shuffle, drop_last
         self.key = None if key is None else _checked_key(key, self.size)
         self.generator = np.random.default_rng() if generator is None else generator
@@ -92,16 +92,20 @@ class MiniBatches:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where `state_dict()` was taken; a state of other data, batches or another kind of generator is refused whole."""
         if not isinstance(state_dict, Mapping) or set(state_dict) != set(self.state_dict()):
-            raise cg.InputError(f"MiniBatches.load_state_dict takes what state_dict returns, a dict of {', '.join(self.state_dict())}")
+            raise cg.InputError(
+                f"MiniBatches.load_state_dict takes what state_dict returns, a dict of {', '.join(self.state_dict())}{cg.here()}"
+            )
         for name in ("size", "batch_size"):
             if state_dict[name] != getattr(self, name):
-                raise cg.InputError(f"the state is for {name} {state_dict[name]}, here it is {getattr(self, name)}")
+                raise cg.InputError(f"the state is for {name} {state_dict[name]}, here it is {getattr(self, name)}{cg.here()}")
         for name in ("epoch", "position"):
             check_count(f"the state's {name}", state_dict[name], least=0)
         try:
             self.generator.bit_generator.state = copy.deepcopy(state_dict["generator"])
         except (TypeError, ValueError, KeyError) as error:
-            raise cg.InputError(f"the state is of another kind of generator than {type(self.generator.bit_generator).__name__}") from error
+            raise cg.InputError(
+                f"the state is of another kind of generator than {type(self.generator.bit_generator).__name__}{cg.here()}"
+            ) from error
         self.epoch, self._position, self._started, self._resumed = state_dict["epoch"], state_dict["position"], None, True
 
     def __repr__(self) -> str:
@@ -129,9 +133,9 @@ def stochastic(size: int, *, shuffle: bool = True, generator: np.random.Generato
 def _checked_key(key: Any, size: int) -> np.ndarray[Any, Any]:
     found = np.asarray(key)
     if found.shape != (size,):
-        raise cg.InputError(f"key has a number for each of the {size} examples; this has shape {found.shape}")
+        raise cg.InputError(f"key has a number for each of the {size} examples; this has shape {found.shape}{cg.here()}")
     if found.dtype.kind not in "biuf" or np.any(np.isnan(found)):
-        raise cg.InputError("key has entries that are NaN or no numbers: they have no place in an order")
+        raise cg.InputError(f"key has entries that are NaN or no numbers: they have no place in an order{cg.here()}")
     return found
 
 

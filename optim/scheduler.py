@@ -34,7 +34,7 @@ class LRScheduler:
             elif "initial_lr" not in group:
                 raise cg.InputError(
                     f"last_epoch is {last_epoch}, but parameter group {number} has no 'initial_lr': load the optimizer's state "
-                    "first, or leave last_epoch out to start anew"
+                    f"first, or leave last_epoch out to start anew{cg.here()}"
                 )
         self.optimizer = optimizer
         self.base_lrs = [plain(group["initial_lr"]) for group in groups]
@@ -59,7 +59,9 @@ class LRScheduler:
             check_step(epoch)
         if len(self.optimizer.param_groups) != len(self.base_lrs):
             count = len(self.optimizer.param_groups)
-            raise cg.InputError(f"the optimizer has {count} parameter groups, {type(self).__name__} was made for {len(self.base_lrs)}")
+            raise cg.InputError(
+                f"the optimizer has {count} parameter groups, {type(self).__name__} was made for {len(self.base_lrs)}{cg.here()}"
+            )
         self.last_epoch = before + 1 if epoch is None else epoch  # type: ignore[assignment]
         try:
             rates = self.get_lr()
@@ -120,13 +122,13 @@ class LRScheduler:
     def _check_state(self, state: Any) -> None:
         name = type(self).__name__
         if not isinstance(state, dict):
-            raise cg.DtypeError(f"the state of {name} is a dict, not {state!r:.40}")
+            raise cg.DtypeError(f"the state of {name} is a dict, not {state!r:.40}{cg.here()}")
         if odd := set(state) ^ set(self.state_dict()):
-            raise cg.InputError(f"this is no state of {name}: {', '.join(sorted(map(str, odd)))} is in only one of the two")
+            raise cg.InputError(f"this is no state of {name}: {', '.join(sorted(map(str, odd)))} is in only one of the two{cg.here()}")
         for key in {"base_lrs", "_last_lr", "lr_lambdas"} & set(state):
             if len(state[key]) != len(self.optimizer.param_groups):
                 here = len(self.optimizer.param_groups)
-                raise cg.InputError(f"{key} of the state is for {len(state[key])} parameter groups, the optimizer has {here}")
+                raise cg.InputError(f"{key} of the state is for {len(state[key])} parameter groups, the optimizer has {here}{cg.here()}")
 
 
 class Rates:
@@ -181,7 +183,7 @@ class Chainable(LRScheduler):
 
 def groups_of(optimizer: Any) -> list[dict[str, Any]]:
     if not isinstance(optimizer, Optimizer):
-        raise cg.DtypeError(f"a scheduler takes an optimizer, not {optimizer!r:.40}")
+        raise cg.DtypeError(f"a scheduler takes an optimizer, not {optimizer!r:.40}{cg.here()}")
     return optimizer.param_groups
 
 
@@ -190,7 +192,7 @@ def per_group(name: str, value: Any, optimizer: Any, least: float | None = None)
     count = len(groups_of(optimizer))
     values = list(value) if isinstance(value, (list, tuple)) else [value] * count
     if len(values) != count:
-        raise cg.InputError(f"{name} has {len(values)} entries, the optimizer {count} parameter groups")
+        raise cg.InputError(f"{name} has {len(values)} entries, the optimizer {count} parameter groups{cg.here()}")
     if least is not None:
         for one in values:
             check_range(name, one, least)
@@ -199,5 +201,7 @@ def per_group(name: str, value: Any, optimizer: Any, least: float | None = None)
 
 def plain(rate: Any) -> float:
     if isinstance(rate, cg.Node):
-        raise cg.DtypeError("a scheduler sets rates that are numbers; for derivatives by the rate call the function in optim.schedules")
+        raise cg.DtypeError(
+            f"a scheduler sets rates that are numbers; for derivatives by the rate call the function in optim.schedules{cg.here()}"
+        )
     return rate

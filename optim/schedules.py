@@ -240,7 +240,9 @@ def _along(step: Any, levels: Sequence[Rate], total_steps: int, pct_start: float
     check_choice("anneal_strategy", anneal_strategy, tuple(_ANNEALED))
     check_range("pct_start", pct_start, 0, 1)
     if len(levels) == 4 and pct_start > 0.5:
-        raise cg.InputError(f"pct_start is {pct_start}: with three_phase the ways up and down would take {2 * pct_start:g} of the run")
+        raise cg.InputError(
+            f"pct_start is {pct_start}: with three_phase the ways up and down would take {2 * pct_start:g} of the run{cg.here()}"
+        )
     ends = [0.0, *(number * (pct_start * total_steps - 1) for number in range(1, len(levels) - 1)), total_steps - 1.0]
     rate = levels[-1]
     for begin, end, first, last in reversed(list(zip(ends, ends[1:], levels, levels[1:], strict=False))):
@@ -255,19 +257,19 @@ def _along(step: Any, levels: Sequence[Rate], total_steps: int, pct_start: float
 def check_step(step: Any) -> None:
     known = getattr(step, "value", step)  # an abstract node has none
     if known is not None and not _within(known, 0, float("inf")):
-        raise cg.InputError(f"step is {known!r:.40}: steps are numbers, counted from 0 on")
+        raise cg.InputError(f"step is {known!r:.40}: steps are numbers, counted from 0 on{cg.here()}")
 
 
 def check_count(name: str, count: Any, least: int = 1) -> None:
     if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < least:
-        raise cg.InputError(f"{name} is {count!r:.40}: it has to be a whole number from {least} on")
+        raise cg.InputError(f"{name} is {count!r:.40}: it has to be a whole number from {least} on{cg.here()}")
 
 
 def check_range(name: str, number: Any, low: float, high: float = float("inf")) -> None:
     known = getattr(number, "value", number)
     if known is not None and not _within(known, low, high):
         span = f"from {low} on" if high == float("inf") else f"from {low} to {high}"
-        raise cg.InputError(f"{name} is {known!r:.40}: it has to be a number {span}")
+        raise cg.InputError(f"{name} is {known!r:.40}: it has to be a number {span}{cg.here()}")
 
 
 def _within(known: Any, low: float, high: float) -> bool:
@@ -280,7 +282,7 @@ def _within(known: Any, low: float, high: float) -> bool:
 
 def check_choice(name: str, choice: Any, choices: Sequence[str]) -> None:
     if choice not in choices:
-        raise cg.InputError(f"{name} is {choice!r:.40}: it has to be {' or '.join(map(repr, choices))}")
+        raise cg.InputError(f"{name} is {choice!r:.40}: it has to be {' or '.join(map(repr, choices))}{cg.here()}")
 
 
 def check_milestones(milestones: Sequence[int], *, strictly: bool = False) -> None:
@@ -288,4 +290,4 @@ def check_milestones(milestones: Sequence[int], *, strictly: bool = False) -> No
         check_count("a milestone", milestone, least=1 if strictly else 0)
     for before, after in pairwise(milestones):
         if after < before or (strictly and after == before):
-            raise cg.InputError(f"milestones are {list(milestones)!r:.60}: they have to increase, and {after} follows {before}")
+            raise cg.InputError(f"milestones are {list(milestones)!r:.60}: they have to increase, and {after} follows {before}{cg.here()}")

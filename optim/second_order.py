@@ -59,7 +59,7 @@ def minimize(
     `ShapeError` where f returns more than one number.
     """
     if method not in METHODS:
-        raise cg.InputError(f"minimize: there is no method {method!r:.40}; there are {', '.join(METHODS)}")
+        raise cg.InputError(f"minimize: there is no method {method!r:.40}; there are {', '.join(METHODS)}{cg.here()}")
     vector, unravel = _flat(x0, "minimize")
 
     def function(x: Any) -> Any:
@@ -67,7 +67,7 @@ def minimize(
         if np.shape(value):
             raise cg.ShapeError(
                 f"minimize: the function has to return one number, it returned an array of shape {np.shape(value)}. Reduce it, as with "
-                "np.sum; to minimise a sum of squares give the array itself to optim.least_squares"
+                f"np.sum; to minimise a sum of squares give the array itself to optim.least_squares{cg.here()}"
             )
         return value
 
@@ -136,10 +136,10 @@ def _flat(x0: Any, name: str) -> tuple[Any, Callable[[Any], Any]]:
     for path, leaf in _leaves(x0, "x0"):
         values = np.asarray(leaf)
         if values.dtype.kind not in "fiu":
-            raise cg.DtypeError(f"{name}: {path} has to hold real numbers, its dtype is {values.dtype}")
+            raise cg.DtypeError(f"{name}: {path} has to hold real numbers, its dtype is {values.dtype}{cg.here()}")
         if not np.all(np.isfinite(values)):
             bad = values[~np.isfinite(values)]
-            raise cg.InputError(f"{name}: {path} has {bad.size} of {values.size} entries that are not finite, the first is {bad[0]}")
+            raise cg.InputError(f"{name}: {path} has {bad.size} of {values.size} entries not finite, the first is {bad[0]}{cg.here()}")
     return cg.ravel(x0)
 
 

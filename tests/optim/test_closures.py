@@ -209,7 +209,7 @@ BAD: list[tuple[Any, str]] = [
     (lambda: optim.NewtonCG([W]).step(lambda: 3.0), "the closure returned float; it has to return the node itself"),
     (lambda: optim.LevenbergMarquardt([W]).step(lambda: np.ones(2)), "the closure returned ndarray; it has to return the node itself"),
     (lambda: optim.LBFGS([W]).step(lambda: W), r"the closure has to return the loss, one number, it returned Node of shape \(2,\)"),
-    (lambda: optim.LBFGS([W]).compile(), "LBFGS: a step is many calls of the closure, which is what to compile"),
+    (lambda: optim.LBFGS([W]).compile(), "LBFGS has no update rule of one parameter and its gradient to make a program of"),
     (lambda: optim.LBFGS([W]).load_state_dict(optim.SGD([W], momentum=0.9).state_dict()), "this is the state of another optimizer"),
 ]
 
