@@ -470,4 +470,4 @@ def test_a_decorated_function_reads_as_written() -> None:
     assert area(4.0, 9.0) == 6.0
     head, body = area.source.split("\n\n\n")
     assert head == "from math import sqrt"
-    assert body.splitlines() == ["def area(width, height):", "    product = width * height", "    v2 = sqrt(product)", "    return v2,"]
+    assert body.splitlines() == ["def area(width, height):", "    product = width * height", "    return sqrt(product),"]

@@ -132,9 +132,11 @@ class Body:
         self.rows: dict[str, list[float]] = {}  # lists of numbers that the program holds
         self.imports: list[str] = []
         self.aliases: dict[str, str] = {}
-        lines = self.lines_of(graph, self.names)
+        results: dict[Node, Text] = {}
+        lines = self.lines_of(graph, self.names, results)
         self.lines = [re.sub(r"\bmath\.(\w+)", self.called, line) for line in lines]
-        self.results = [self.names[node] for node in graph.outputs]
+        texts = [results[node].text if node in results else self.names[node] for node in graph.outputs]
+        self.results = [re.sub(r"\bmath\.(\w+)", self.called, text) for text in texts]
 
     def called(self, function: re.Match[str]) -> str:
         """What the program calls a function of `math`: by its own name, unless something else has that."""
@@ -145,12 +147,15 @@ class Body:
             self.imports.append(name if alias == name else f"{name} as {alias}")
         return self.aliases[name]
 
-    def lines_of(self, graph: Graph, names: dict[Node, str]) -> list[str]:
-        """One line a node, but for those that nobody named and one other line reads: they stand in that line."""
+    def lines_of(self, graph: Graph, names: dict[Node, str], results: dict[Node, Text] | None = None) -> list[str]:
+        """One line a node, but for those that nobody named and one other line reads: they stand in that line.
+
+        `results` takes the texts of outputs that may stand in the return statement; without it all have lines.
+        """
         found = readings(graph)
         counts = Counter(arg for node in graph.nodes for arg in node.args if isinstance(arg, Node))
-        counts.update(dict.fromkeys(graph.outputs, 2))
-        inline: dict[Node, Text] = {}
+        counts.update(dict.fromkeys(graph.outputs, 2) if results is None else graph.outputs)
+        inline: dict[Node, Text] = {} if results is None else results
         lines = []
         given = set(graph.inputs)
         for node in graph.nodes:

@@ -94,7 +94,7 @@ def test_what_one_line_reads_and_nobody_named_stands_in_that_line() -> None:
 
     graph = cg.trace(f, 0.5, 0.25)
     body = scalar_target.build(graph).source.split(":\n")[1].splitlines()
-    assert [line.split(" = ")[0].strip() for line in body] == ["difference", "v12", "return v12,"]
+    assert [line.split(" = ")[0].strip() for line in body[:-1]] == ["difference"] and body[-1].startswith("    return exp(")
     assert scalar_target.build(graph).function(0.5, 0.25)[0] == pytest.approx(f(0.5, 0.25), rel=1e-15)
 
 
