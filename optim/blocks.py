@@ -2,14 +2,18 @@
 
 The entries of an entrywise rule do not know which tensor they are in, so the tensors of a group can be joined: their values
 become views of one vector and so does their state, and a step takes as many calls as the rule has operations, or one
-loop of machine code, however many tensors there are. Long vectors are updated in chunks that stay in the cache,
-for which the gradients are gathered one after the other. A rule that looks at a parameter as a whole gets a program for
+loop of machine code, however many tensors there are. Long vectors are updated in chunks that stay in the cache, on all
+processors at once, which changes no bit since no entry knows another. A rule that looks at a parameter as a whole gets a program for
 each parameter.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -32,6 +36,12 @@ class Options(NamedTuple):
 
     target: str = "numpy"
     exact: bool = False
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """The threads that update the chunks of long vectors, as many as there are processors, from the first time they are needed."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="optim")
 
 
 class Chunk(NamedTuple):
@@ -74,7 +84,8 @@ class Block:
         self.state: State = {
             key: self.numbers[key] if key in self.numbers else self.join([one[key] for one in started]) for key in started[0]
         }
-        self.buffer = np.empty(min(self.vector.size, CHUNK), self.vector.dtype)
+        self.buffers = threading.local()
+        self.ready = False  # the programs are traced, by the first step
         self.chunks = self.cut()
         self.programs = self.compiled()
         self.views = self.split(self.vector)
@@ -141,7 +152,7 @@ class Block:
             self.keywords = keywords
             if not changed <= self.changing:
                 self.changing |= changed
-                self.programs = self.compiled()
+                self.programs, self.ready = self.compiled(), False
         if not all(map(is_, [p.value for p in self.params], self.views)):
             for p, view in zip(self.params, self.views, strict=True):
                 if p.value is not view:
@@ -157,7 +168,7 @@ class Block:
         if not self.joined:
             return grads
         if len(self.chunks) == 1 and len(grads) > 1:
-            flat = [np.concatenate(grads, axis=None, out=self.buffer)]
+            flat = [np.concatenate(grads, axis=None, out=self.buffer())]
         else:
             flat = [grad.reshape(-1) for grad in grads]
         if not all(map(all_finite, flat)):
@@ -167,12 +178,22 @@ class Block:
 
     def update(self, grads: list[Any]) -> None:
         changing = {name: self.keywords[name] for name in self.changing}
-        after = self.state
-        for chunk in self.chunks:
-            grad = chunk.gather(grads, self.buffer) if self.joined else grads[0]
-            program = self.programs[chunk.vector.size]
-            _, after = program(chunk.vector, grad, {**chunk.state, **self.numbers}, changing)
+
+        def one(chunk: Chunk) -> State:
+            grad = chunk.gather(grads, self.buffer()) if self.joined else grads[0]
+            after: State = self.programs[chunk.vector.size](chunk.vector, grad, {**chunk.state, **self.numbers}, changing)[1]
+            return after
+
+        several = len(self.chunks) > 1 and self.ready  # chunks share nothing, and compiled loops let go of the interpreter
+        after = list(_workers().map(one, self.chunks) if several else map(one, self.chunks))[-1]
+        self.ready = True
         self.numbers = {key: float(after[key]) for key in self.numbers}
+
+    def buffer(self) -> Any:
+        """Memory for the gradient of a chunk, one for each thread."""
+        if not hasattr(self.buffers, "array"):
+            self.buffers.array = np.empty(min(self.vector.size, CHUNK), self.vector.dtype)
+        return self.buffers.array
 
     def publish(self, states: dict[Any, State]) -> None:
         """Write what is no view into the states of the parameters: the step count, which the block keeps once."""
