@@ -31,6 +31,7 @@ from compgraph.targets.scalar_target import Body, Careful
 
 _serial = itertools.count(1)
 _PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _NUMBERS = {float: "_float64({})", int: "_float64({})", np.float64: "{}", np.float32: "{}"}
 _LARGEST = 2**53  # up to which float64 holds every integer
 _BUILTINS = {
@@ -53,24 +54,29 @@ def specialise(call: Any, signature: inspect.Signature, args: Sequence[Any], com
     `compiled` is the program, with its graph (`traced`), what it captures and whether it takes plain floats (`scalar`).
     """
     parameters = list(signature.parameters.values())
-    names = [parameter.name for parameter in parameters]
-    simple = all(parameter.kind in _PLAIN and parameter.default is parameter.empty for parameter in parameters)
-    if not simple or len(args) != len(names) or not all(programs.is_name(name) and name[0] != "_" for name in names):
+    given, rest = parameters[: len(args)], parameters[len(args) :]
+    names = [parameter.name for parameter in given]
+    simple = all(parameter.kind in _PLAIN and parameter.default is parameter.empty for parameter in given)
+    simple = simple and all(parameter.kind in _OPEN or parameter.default is not parameter.empty for parameter in rest)
+    if not simple or len(args) != len(given) or not all(programs.is_name(name) and name[0] != "_" for name in names):
         return
-    writer = _Writer(next(_serial), names, compiled)
+    writer = _Writer(next(_serial), names, compiled, more=bool(rest))
     lines = writer.lines(args)
     if lines is None:
         return
     name = call.__code__.co_name
-    source = f"def {name}({', '.join(names)}):\n" + textwrap.indent("\n".join(lines), "    ")
+    open_ones = ["*_more", "**_named"] if rest else []  # what was left out in the trace goes to the slow path when it is given
+    alone = sum(parameter.kind is inspect.Parameter.POSITIONAL_ONLY for parameter in given)
+    header = ", ".join([*names[:alone], *["/"] * bool(alone), *names[alone:], *open_ones])
+    source = f"def {name}({header}):\n" + textwrap.indent("\n".join(lines), "    ")
     function = programs.define(source + "\n", name, {}, title="entry", constants=writer.constants)
     call.__globals__.update(writer.namespace)
     call.__code__ = function.__code__
 
 
 class _Writer:
-    def __init__(self, serial: int, parameters: list[str], compiled: Any) -> None:
-        self.serial, self.parameters, self.compiled = serial, parameters, compiled
+    def __init__(self, serial: int, parameters: list[str], compiled: Any, *, more: bool = False) -> None:
+        self.serial, self.parameters, self.compiled, self.more = serial, parameters, compiled, more
         self.namespace: dict[str, Any] = {}  # what means the same to every program: dtypes, functions of `math`
         self.constants: dict[str, Any] = {}  # what this one knows
         self.bound: list[str] = []  # the lines that call it by a name
@@ -81,8 +87,9 @@ class _Writer:
     def lines(self, args: Sequence[Any]) -> list[str] | None:
         """The code for arguments like these; None where a look cannot tell them from others."""
         graph, compiled = self.compiled.traced, self.compiled
-        together = f"({', '.join(self.parameters)}{',' * (len(self.parameters) == 1)})"
-        elsewhere = f"return _dispatch({together}, {{}})"
+        together = "".join(f"{name}, " for name in self.parameters)
+        elsewhere = f"return _dispatch(({together}*_more), _named)" if self.more else f"return _dispatch(({together}), {{}})"
+        self.conditions += ["not _more", "not _named"] * self.more
         packed = self.packed(graph)
         if compiled.scalar and not compiled.captured and packed is not None and all(arg.__class__ is float for arg in args):
             return self.scalar_lines(elsewhere, packed)
@@ -186,7 +193,9 @@ class _Writer:
             return [elsewhere]
         self.namespace.update(body.functions)
         careful = self.bind("careful", Careful(self.compiled.graph))
-        head = [f"if not ({'.__class__ is '.join(self.parameters)}.__class__ is _float):", f"    {elsewhere}"] if self.parameters else []
+        numbers = [f"{'.__class__ is '.join(self.parameters)}.__class__ is _float"] * bool(self.parameters)
+        conditions = " and ".join([*self.conditions, *numbers])
+        head = [f"if not ({conditions}):", f"    {elsewhere}"] if conditions else []
         again = [f"_r{self.serial}_{place}" for place in range(len(body.results))]
         return [
             *head, *self.bound, "try:", *(f"    {line}" for line in body.lines), f"    return {packed.format(*body.results)}",

@@ -185,8 +185,10 @@ def test_defaults_keywords_and_open_arguments() -> None:
     compiled = cg.compile(f)
     for args, kwargs in (((3.0,), {}), ((3.0, 4.0), {}), ((3.0,), {"scale": 5.0}), ((3.0, 1.0, 1.0, 2.0), {"shift": 0.5})):
         assert compiled(*args, **kwargs) == f(*args, **kwargs)
-    with pytest.raises(cg.InputError, match="missing a required argument"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
         compiled()
+    with pytest.raises(cg.InputError, match="missing a required argument"):
+        cg.compile(f)()
 
 
 def test_variables_that_the_function_closes_over_are_read_in_every_call() -> None:

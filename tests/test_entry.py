@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import linecache
 import weakref
@@ -171,3 +172,23 @@ def test_forgotten_programs_leave_nothing_behind() -> None:
     del compiled
     gc.collect()
     assert gone() is None and not any(graph() for graph in graphs)
+
+
+def test_defaults_that_are_left_out_do_not_slow_a_call_down_and_those_given_count() -> None:
+    def f(x: Any, scale: Any = 2.0, *more: Any, shift: Any = 1.0, **others: Any) -> Any:
+        return x * scale + shift + sum(more) + sum(others.values())
+
+    compiled = cg.compile(f)
+    slow: list[Any] = []
+    dispatch = compiled.__globals__["_dispatch"]
+    compiled.__globals__["_dispatch"] = lambda args, kwargs: slow.append(args) or dispatch(args, kwargs)
+    for x in (3.0, np.ones(2)):
+        compiled(x)
+        slow.clear()
+        np.testing.assert_array_equal(compiled(x), f(x))
+        assert not slow, "known by sight"
+        for args, kwargs in (((x, 5.0), {}), ((x, 5.0, 1.0, 2.0), {}), ((x,), {"shift": 0.5}), ((x,), {"y": 4.0}), ((), {"x": x})):
+            np.testing.assert_array_equal(compiled(*args, **kwargs), f(*args, **kwargs))
+            np.testing.assert_array_equal(compiled(x), f(x))
+    partial = cg.compile(functools.partial(f, scale=10.0))
+    assert partial(1.0) == partial(1.0) == 11.0 and partial(1.0, scale=3.0) == 4.0
