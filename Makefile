@@ -7,7 +7,7 @@ BENCHMARKS := eager arrays long_chain compiled growth optimizers
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types pytest bench clean render dev
+.PHONY: help demo test lint types pytest bench clean render dev browser
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -25,7 +25,7 @@ lint: dev  ## ruff
 types: dev  ## mypy
 	$(VENV)/mypy
 
-pytest: dev  ## the tests and doctests; PYTEST_ARGS="-k name" chooses among them
+pytest: dev browser  ## the tests and doctests; PYTEST_ARGS="-k name" chooses among them
 	$(VENV)/python -m pytest $(if $(filter true,$(CI)),,-m "not slow") $(PYTEST_ARGS)
 
 bench: dev  ## side by side with those other libraries that are installed; STORE=1 puts the tables into benchmarks/README.md
@@ -40,4 +40,8 @@ render:
 	@$(PYTHON) .ci/environment.py render
 
 dev:
-	@$(PYTHON) .ci/environment.py dev render
+	@$(PYTHON) .ci/environment.py dev render $(if $(filter true,$(CI)),browser)
+
+# In CI the stepper's page is read in a real browser; where none can be had, those tests say so and are skipped.
+browser: dev
+	@$(if $(filter true,$(CI)),command -v chromium > /dev/null || timeout 300 $(VENV)/playwright install chromium || true,true)
