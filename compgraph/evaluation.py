@@ -10,13 +10,13 @@ import numpy as np
 
 from compgraph import forward_mode, reverse_mode
 from compgraph.errors import InputError, ShapeError
-from compgraph.formulas import ATOM, Text, bracketed, expression, formula
+from compgraph.formulas import ATOM, SIGN, Text, bracketed, expression, formula
 from compgraph.graph import Graph, Node, active_nodes, apply, placeholder
-from compgraph.latex import latex_expression, latex_name
+from compgraph.latex import latex_expression, latex_name, latex_number
 from compgraph.literals import number
 from compgraph.modes import mode_with
 from compgraph.origins import describe_origin, source_line
-from compgraph.tables import Cell, Table
+from compgraph.tables import Cell, Table, mimebundle
 from compgraph.tracing import trace
 
 NOT_COMPUTED = "–"
@@ -34,7 +34,8 @@ class Step(NamedTuple):
     """One moment of a sweep, in words and numbers.
 
     `rule` is symbolic and `numbers` the same with values; for an adjoint they are the one term that arrives from
-    `child`, and `value` is the sum so far.
+    `child`, `before` is the sum without it (None for the first), `term` what it adds and `value` the sum so far.
+    `rule_latex` and `numbers_latex` are the same two as LaTeX.
     """
 
     phase: str  # "primal", "tangent" or "adjoint"
@@ -45,11 +46,37 @@ class Step(NamedTuple):
     value: Any
     child: Node | None
     source: str
+    rule_latex: str = ""
+    numbers_latex: str = ""
+    before: Any = None
+    term: Any = None
 
     @property
     def equation(self) -> str:
         parts = [self.name, self.rule, self.numbers, number(self.value)]
         return " = ".join(part for place, part in enumerate(parts) if part and part not in parts[:place])
+
+
+class Written(NamedTuple):
+    """A formula in the four ways that a step has it."""
+
+    rule: str
+    numbers: str
+    rule_latex: str
+    numbers_latex: str
+
+
+_SEED = Written("seed", "", r"\text{seed}", "")
+
+
+class _Hand(NamedTuple):
+    """A way to write formulas down: by which function, and what stands in them for a node's value, tangent and adjoint."""
+
+    write: Callable[..., Text]
+    times: str
+    value: Callable[[Node], str | None]
+    tangent: Callable[[Node], str]
+    adjoint: Callable[[Node], str]
 
 
 def evaluate(
@@ -194,29 +221,53 @@ class EvaluationTrace:
 
     def partial_text(self, node: Node, index: int, *, numbers: bool = False) -> str:
         """The local partial of `node` with respect to its argument `index`, as in `1 / x2` or, with numbers, `1 / 5`."""
-        return self._partial(node, index, self._number if numbers else self.graph.names.get).text
+        return expression(self._partial(node, index), self._number if numbers else self.graph.names.get).text
 
-    def _partial(self, node: Node, index: int, names: Callable[[Node], str | None], write: Callable[..., Text] = expression) -> Text:
+    def _partial(self, node: Node, index: int) -> Any:
         with mode_with(origin=node.origin):
-            return write(node.primitive.partials[index](node, *node.args), names)  # type: ignore[union-attr,index,misc]
+            return node.primitive.partials[index](node, *node.args)  # type: ignore[union-attr,index,misc]
 
-    def _term(self, term: Term, numbers: bool, latex: bool = False) -> str:
+    @cached_property
+    def _hands(self) -> tuple[_Hand, ...]:
+        """The four ways to write a formula: with names and with numbers, as text and as LaTeX."""
+        name = self.graph.names
+        return (
+            _Hand(expression, "*", name.get, lambda node: f"{name[node]}_dot", lambda node: f"{name[node]}_bar"),
+            _Hand(expression, "*", self._number, lambda node: number(self.tangents[node]), lambda node: number(self.adjoints[node])),
+            _Hand(latex_expression, r"\cdot", self._latex_name,
+                  lambda node: latex_name(f"{name[node]}_dot"), lambda node: latex_name(f"{name[node]}_bar")),
+            _Hand(latex_expression, r"\cdot", lambda node: latex_number(self.values[node]) if node in self.values else None,
+                  lambda node: latex_number(self.tangents[node]), lambda node: latex_number(self.adjoints[node])),
+        )  # fmt: skip
+
+    def _value(self, node: Node) -> Written:
+        """The value of a node by its operation, in its arguments."""
+        if node.primitive is None:
+            return Written("", "", "", "")
+        rule, numbers = (formula(node, name) for name in (self.graph.names.__getitem__, lambda arg: number(self.values[arg])))
+        latex = [hand.write(node, lambda one, hand=hand: None if one is node else hand.value(one)).text for hand in self._hands[2:]]
+        return Written(rule, numbers, *latex) if node.args else Written(rule, "", latex[0], "")
+
+    def _term(self, term: Term) -> Written:
         """A summand of an adjoint: the child's adjoint times the local partial, or its transpose written out."""
         child = term.child
-        write = latex_expression if latex else expression
-        bar = f"{self.name(child)}_bar"
-        shown = number(self.adjoints[child]) if numbers else latex_name(bar) if latex else bar
-        names = self._number if numbers else self._latex_name if latex else self.graph.names.get
         if child.primitive.partials is not None:  # type: ignore[union-attr]
-            factor = self._partial(child, term.place, names, write)
-            left = bracketed(Text(shown, 6 if shown.startswith("-") else ATOM), ATOM)
-            return f"{left} {chr(92) + 'cdot' if latex else '*'} {bracketed(factor, 7)}"
+            built = self._partial(child, term.place)
+            lefts = [hand.adjoint(child) for hand in self._hands]
+            return Written(*(
+                f"{bracketed(Text(left, SIGN if left.startswith('-') else ATOM), ATOM)} {hand.times} "
+                f"{bracketed(hand.write(built, hand.value), 7)}"
+                for hand, left in zip(self._hands, lefts, strict=True)
+            ))  # fmt: skip
         seed = placeholder(child.shape, child.dtype)
         with mode_with(origin=child.origin):
             built = reverse_mode.transposed(child.primitive, term.place, seed, child, child.args, child.params)  # type: ignore[arg-type]
-        return write(built, lambda node: shown if node is seed else names(node)).text
+        return Written(*(
+            hand.write(built, lambda node, hand=hand: hand.adjoint(child) if node is seed else hand.value(node)).text
+            for hand in self._hands
+        ))  # fmt: skip
 
-    def _tangent(self, node: Node, numbers: bool, latex: bool = False) -> str:
+    def _tangent(self, node: Node) -> Written:
         """The tangent of a node by its rule, in the arguments' tangents."""
         dots: dict[Node, Node] = {}
         for arg in node.args:
@@ -226,14 +277,12 @@ class EvaluationTrace:
         with mode_with(origin=node.origin):
             x_dots = [dots.get(arg) if isinstance(arg, Node) else None for arg in node.args]
             built = forward_mode.push(node.primitive, node, node.args, x_dots, node.params)  # type: ignore[arg-type]
-
-        def names(one: Node) -> str | None:
-            if one not in arrived:
-                return self._number(one) if numbers else self._latex_name(one) if latex else self.graph.names.get(one)
-            dot = f"{self.name(arrived[one])}_dot"
-            return number(self.tangents[arrived[one]]) if numbers else latex_name(dot) if latex else dot
-
-        return "0" if built is None else (latex_expression if latex else expression)(built, names).text
+        if built is None:
+            return Written("0", "0", "0", "0")
+        return Written(*(
+            hand.write(built, lambda one, hand=hand: hand.tangent(arrived[one]) if one in arrived else hand.value(one)).text
+            for hand in self._hands
+        ))  # fmt: skip
 
     def _flows(self, node: Node) -> bool:
         return node in self.seeds or node in self._moved
@@ -248,28 +297,28 @@ class EvaluationTrace:
     @cached_property
     def steps(self) -> list[Step]:
         """Every step of the sweep in the order in which it happens; one per term for adjoints."""
+        values = [self._primal_step(node) for node in self.graph.nodes]
         if self.mode == "reverse":
-            return [self._primal_step(node) for node in self.graph.nodes] + self._adjoint_steps()
-        steps = []
-        for node in self.graph.nodes:
-            steps.append(self._primal_step(node))
-            if node in self.tangents:
-                steps.append(self._tangent_step(node))
-        return steps
+            return values + self.derivative_steps
+        tangents = {step.node: step for step in self.derivative_steps}
+        return [step for value in values for step in (value, tangents.get(value.node)) if step is not None]
+
+    @cached_property
+    def derivative_steps(self) -> list[Step]:
+        """The steps that compute tangents or adjoints, without those that compute values: sweeps at one point share these."""
+        if self.mode == "reverse":
+            return self._adjoint_steps()
+        return [self._tangent_step(node) for node in self.graph.nodes if node in self.tangents]
 
     def _primal_step(self, node: Node) -> Step:
-        rule = formula(node, self.graph.names.__getitem__) if node.primitive is not None else ""
-        numbers = formula(node, lambda arg: number(self.values[arg])) if rule and node.args else ""
-        return self._step("primal", node, self.name(node), rule, numbers, self.values[node])
+        return self._step("primal", node, self.name(node), self._value(node), self.values[node])
 
     def _tangent_step(self, node: Node) -> Step:
-        name, value = f"{self.name(node)}_dot", self.tangents[node]
-        if node in self.seeds:
-            return self._step("tangent", node, name, "seed", "", value)
-        return self._step("tangent", node, name, self._tangent(node, False), self._tangent(node, True), value)
+        written = _SEED if node in self.seeds else self._tangent(node)
+        return self._step("tangent", node, f"{self.name(node)}_dot", written, self.tangents[node])
 
     def _adjoint_steps(self) -> list[Step]:
-        steps = [self._step("adjoint", node, f"{self.name(node)}_bar", "seed", "", value) for node, value in self.seeds.items()]
+        steps = [self._step("adjoint", node, f"{self.name(node)}_bar", _SEED, value) for node, value in self.seeds.items()]
         sums = dict(self.seeds)
         arrivals = sorted(
             ((term, arg) for arg, terms in self.terms.items() for term in terms), key=lambda pair: (-pair[0].child.id, pair[0].place)
@@ -277,16 +326,23 @@ class EvaluationTrace:
         for term, arg in arrivals:
             name, before = f"{self.name(arg)}_bar", sums.get(arg)
             sums[arg] = term.value if before is None else before + term.value
-            rule, numbers = self._term(term, False), self._term(term, True)
+            written = self._term(term)
             if before is not None:
-                rule, numbers = f"{name} + {rule}", f"{number(before)} + {numbers}"
-            steps.append(self._step("adjoint", arg, name, rule, numbers, sums[arg], term.child))
+                firsts = name, number(before), latex_name(name), latex_number(before)
+                written = Written(*(f"{first} + {text}" for first, text in zip(firsts, written, strict=True)))
+            steps.append(self._step("adjoint", arg, name, written, sums[arg], term.child, before, term.value))
         return steps
 
-    def _step(self, phase: str, node: Node, name: str, rule: str, numbers: str, value: Any, child: Node | None = None) -> Step:
+    def _step(
+        self, phase: str, node: Node, name: str, written: Written, value: Any,
+        child: Node | None = None, before: Any = None, term: Any = None,
+    ) -> Step:  # fmt: skip
         place = describe_origin(node.origin)
         line = source_line(node.origin)
-        return Step(phase, node, name, rule, numbers, value, child, f"{place}: {line}" if line and line != place else place)
+        source = f"{place}: {line}" if line and line != place else place
+        return Step(
+            phase, node, name, written.rule, written.numbers, value, child, source, written.rule_latex, written.numbers_latex, before, term
+        )
 
     # The table.
 
@@ -314,8 +370,7 @@ class EvaluationTrace:
         step = self._primal_step(node)
         latex = latex_name(step.name)
         if step.rule:
-            from_names: Callable[[Node], str | None] = lambda one: latex_name(self.name(one)) if one is not node else None  # noqa: E731
-            latex += f" = {latex_expression(node, from_names).text}"
+            latex += f" = {step.rule_latex}"
         marks = [mark for mark, nodes in (("input", self.graph.inputs), ("output", self.graph.outputs)) if node in set(nodes)]
         return [Cell(step.name, "=" if step.rule else "", step.rule, step.numbers, number(step.value), latex, " ".join(marks))]
 
@@ -333,9 +388,8 @@ class EvaluationTrace:
             if not self._flows(node):
                 lines.append(("0", "", "0"))
             else:
-                lines.append((self._tangent(node, False), self._tangent(node, True), self._tangent(node, False, latex=True)))
-        for term in self.terms.get(node, []):
-            lines.append((self._term(term, False), self._term(term, True), self._term(term, False, latex=True)))
+                lines.append(self._tangent(node)[:3])
+        lines += [self._term(term)[:3] for term in self.terms.get(node, [])]
         if not lines:
             lines.append(("0 (no child)", "", r"0 \;\text{(no child)}"))
         last = len(lines) - 1
@@ -352,6 +406,7 @@ class EvaluationTrace:
         return f"EvaluationTrace({self._caption()})"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        table = self.table()
-        return {"text/plain": str(table), "text/html": table.to_html(), "text/latex": table.to_latex()}
+        forms = {"text/plain": self.__str__, "text/html": lambda: self.table().to_html(), "text/latex": lambda: self.table().to_latex()}
+        with np.errstate(all="ignore"):
+            return mimebundle(self, forms)
 

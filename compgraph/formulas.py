@@ -7,7 +7,6 @@ the line that is computed.
 from __future__ import annotations
 
 import ast
-import html
 import re
 import string
 from collections.abc import Callable, Sequence
@@ -119,7 +118,7 @@ def formula(node: Node, names: Callable[[Node], str]) -> str:
     if node.primitive.name == "constant":
         return number(node.params["value"])
     args = [operand(arg, names) for arg in node.args]
-    return _read(node, args).text
+    return applied_for_reading(node, args).text
 
 
 def expression(node: Any, names: Callable[[Node], str | None]) -> Text:
@@ -138,11 +137,11 @@ def expression(node: Any, names: Callable[[Node], str | None]) -> Text:
     if node.primitive is None or node.primitive.name == "constant":
         return atom(number(node.value))
     args = [expression(arg, names) for arg in node.args]
-    text = _read(node, args)
+    text = applied_for_reading(node, args)
     return Text(subtracted(node.primitive, text.text), text.precedence)
 
 
-def _read(node: Node, args: Sequence[Text]) -> Text:
+def applied_for_reading(node: Node, args: Sequence[Text]) -> Text:
     """The operation of a node for reading; of a loop what it runs, on what, and how often."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     if primitive.name == "scan":
@@ -163,9 +162,3 @@ def graph_text(graph: Graph) -> str:
     inputs = ", ".join(graph.names[node] for node in graph.inputs)
     lines = [f"    {graph.names[node]} = {formula(node, graph.names.__getitem__)}" for node in graph.nodes if node.primitive is not None]
     return "\n".join([f"{graph.name}({inputs}):", *lines, f"    return {', '.join(graph.names[node] for node in graph.outputs)}"])
-
-
-@provides("Graph._repr_mimebundle_")
-def mimebundle(graph: Graph) -> dict[str, str]:
-    text = graph_text(graph)
-    return {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}

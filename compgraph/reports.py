@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compgraph.errors import CompgraphError
-from compgraph.tables import framed
+from compgraph.tables import framed, mimebundle
 
 
 class WrongDerivativeError(CompgraphError, AssertionError):
@@ -113,9 +113,11 @@ class CheckReport:
         def row(cells: Sequence[str], tag: str) -> str:
             return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-        head, body = row(_HEADERS, "th"), "\n".join(row(cells, "td") for cells in self._cells())
-        table = framed(f"<thead>{head}</thead>\n<tbody>{body}</tbody>")
-        return {"text/plain": str(self), "text/html": f"{table}\n<pre>{html.escape(self._findings())}</pre>"}
+        def page() -> str:
+            head, body = row(_HEADERS, "th"), "\n".join(row(cells, "td") for cells in self._cells())
+            return f"{framed(f'<thead>{head}</thead><tbody>{body}</tbody>')}<pre>{html.escape(self._findings())}</pre>"
+
+        return mimebundle(self, {"text/plain": self.__str__, "text/html": page})
 
 
 def _shown(value: float | None, digits: int = 7) -> str:

@@ -5,10 +5,27 @@ from __future__ import annotations
 import html
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 _WIDEST = 44  # characters of a formula, before it is cut in text
+
+
+def mimebundle(subject: object, forms: Mapping[str, Callable[[], str]]) -> dict[str, str]:
+    """What a notebook shows of `subject`: each form that can be made, among them always text.
+
+    >>> mimebundle(3, {"text/plain": lambda: "three", "text/html": lambda: 1 / 0})
+    {'text/plain': 'three'}
+
+    A form that fails is left out, since showing a value must not stop the cell that computed it.
+    """
+    made: dict[str, str] = {}
+    for kind, make in forms.items():
+        try:
+            made[kind] = make()
+        except Exception as error:  # whatever it is: the text says it where nothing better is left
+            made.setdefault("text/plain", f"{type(subject).__name__}: {type(error).__name__}")
+    return made
 
 
 class Cell(NamedTuple):
