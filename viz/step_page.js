@@ -4,9 +4,8 @@
   const { data, chosen, DASH, brief, scaled, Track, joined, View, called, fit, described } = stepping;
   const { figures, tabs, programs } = data;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const WORDS = { p: "value", t: "tangent", a: "adjoint" };
+  const WORDS = { p: "value", t: "tangent", a: "adjoint" }, score = { right: 0, asked: 0 };
   let tab = tabs[0], pass = 0, at = 0, timer = null, asking = null;
-  const score = { right: 0, asked: 0 };
 
   const passes = new Map();
   function tracks() {
@@ -236,8 +235,7 @@
       rows.from = Math.max(0, n - Math.floor(MOST_LAID_OUT / 2));
       rows.forEach(({ row }, k) => { row.hidden = !inside(k); });
     }
-    rows.guest = n;
-    rows[n].row.hidden = false;
+    rows[rows.guest = n].row.hidden = false;
   }
   function table(track, frame, now) {
     const root = element("table"), { steps } = figures[track.figure];
