@@ -1,4 +1,4 @@
-"""Two hundred steps of every optimizer as PyTorch, optax and 50 digits ran them; see `reference/optimizers/make_reference.py`."""
+"""Two hundred steps of every optimizer as PyTorch, optax and 50 digits ran them; see `reference/optimizers/make_optimizers.py`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Run the schedules of `cases.py` with PyTorch and write `values.json`, the gradient tools and averages `tools.json`.
 
-    python tests/reference/schedules/make_reference.py
+    python tests/reference/schedules/make_schedules.py
 
 Run in an environment that has PyTorch; the tests need none. Stored are the rates and momenta of 200 steps, as shortest texts
 of their float64 values, the momenta only where they move.

@@ -1,6 +1,6 @@
 """Run the trajectories of `trajectories.py` with PyTorch, with optax and with 50 digits, and write `values.npz` and `signatures.json`.
 
-    python tests/reference/optimizers/make_reference.py
+    python tests/reference/optimizers/make_optimizers.py
 
 Run in an environment that has torch, jax, optax and mpmath; the tests need none of them. Stored are, for each case, all
 parameters as one row after the steps in `KEPT`, in float64. What PyTorch lacks is run by optax where it computes what the
