@@ -13,6 +13,10 @@ import pytest
 from compgraph.errors import MissingDependencyError
 from viz.rendering import render
 
+# Scripts that make stored values: they need the libraries that the values come from.
+collect_ignore_glob = ["reference/*/make_*.py", "optim/problems/make_*.py"]
+
+
 # The same examples in every run, so a failure comes back and a pass stays one; no deadline, since times vary by machine.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("repeatable")
