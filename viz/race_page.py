@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import json
 import zlib
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from viz.page import page
 from viz.race_drawing import Axis, Frames, axis_of, landscape_svg, legend, losses_svg, strips_svg, variables
 from viz.race_results import Results, brief, inside, results_table, shown_point, table_rows
 from viz.race_track import Track, run_one_by_one, run_together
@@ -30,37 +30,25 @@ class _Starts(NamedTuple):
     tracks: list[Track]  # one a racer
 
 
-def page(results: Results) -> str:
+def race_page(results: Results) -> str:
     """The whole page. Everything that a user named is escaped, and a policy allows this script and this style alone."""
     frames = Frames.of(results.course.budget, MOST_FRAMES)
     starts, axis, packed = _other_starts(results, frames)
-    data = _escaped_json(_data(results, frames, axis, starts, packed))
+    data = _data(results, frames, axis, starts, packed)
     script, style = (files("viz").joinpath(f"race_page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
-    style = variables() + style
     table = results_table(results)
     ground = results.course.ground
     formula = "" if ground.formula in (ground.name, "") else f"<code>{html.escape(ground.formula)}</code>. "
-    policy = f"default-src 'none'; script-src {_fingerprint(script)}; style-src {_fingerprint(style)}; base-uri 'none'; form-action 'none'"
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
     shown, budget = len(frames.evaluations) - 1, results.course.budget
     thinned = "" if shown == budget else f"<p>Of {budget} evaluations the pictures show {shown}.</p>"
     rows = table_rows(table._replace(caption="Results, the best first"))
     speeds = "".join(f'<option value="{speed}"{" selected" * (speed == 1)}>{speed:g} ×</option>' for speed in (0.25, 1, 4))
     last = len(frames.evaluations) - 1
-    title = html.escape(f"Race on {ground.name}")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
+    title = f"Race on {ground.name}"
+    body = f"""<main>
 <header>
-<h1>{title}</h1>
+<h1>{html.escape(title)}</h1>
 <p>{formula}From {shown_point(results.start)}, {results.course.budget} gradient evaluations each.</p>
 </header>
 <div class="columns">
@@ -89,36 +77,14 @@ def page(results: Results) -> str:
 <details id="inside"><summary>Inside each optimizer at this evaluation</summary>
 <div class="scroll"><table id="inside-table"></table></div></details>
 <p class="hint">Space plays and pauses; the arrow keys go one evaluation on or back, and from start to start on the landscape.</p>
-</main>
-<script type="application/json" id="race-data">{data}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
-
-
-def framed_page(text: str) -> str:
-    """The page in a frame of its own, for a notebook."""
-    return (
-        f'<iframe srcdoc="{html.escape(text)}" sandbox="allow-scripts" title="race" width="100%" height="900" '
-        'style="border: 1px solid rgb(128 128 128 / 0.4); border-radius: 6px;"></iframe>'
-    )
+</main>"""
+    return page(title, body, style=variables() + style, script=script, data=data, name="race-data")
 
 
 def _hint(starts: _Starts | None) -> str:
     if starts is None:
         return "No other start can be chosen here."
     return f"Click on the landscape to start elsewhere: {starts.side**2} starts were run beforehand."
-
-
-def _fingerprint(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _escaped_json(data: Any) -> str:
-    """JSON that no HTML parser can leave early, whatever names are in it."""
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _data(results: Results, frames: Frames, axis: Axis, starts: _Starts | None, packed: str) -> dict[str, Any]:

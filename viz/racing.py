@@ -32,7 +32,8 @@ from compgraph.literals import number
 from compgraph.origins import here
 from optim.landscapes import Domain, Landscape, landscape, search
 from viz.drawing import write_whole
-from viz.race_page import framed_page, page
+from viz.page import framed
+from viz.race_page import race_page
 from viz.race_plots import picture
 from viz.race_results import RATES, RaceTable, Results, compete, inside, results_table, shown_point
 from viz.race_track import Course
@@ -180,7 +181,7 @@ class Race:
     @cached_property
     def html(self) -> str:
         """The page that plays the race, whole in itself."""
-        return page(self.results)
+        return race_page(self.results)
 
     def save(self, path: str | os.PathLike[str], *, theme: str = "light") -> Path:
         """Write the page (.html) or a picture (.png, .svg; .gif moves) and return its path.
@@ -205,6 +206,6 @@ class Race:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         try:
-            return {"text/plain": str(self), "text/html": framed_page(self.html)}
+            return {"text/plain": str(self), "text/html": framed(self.html, "race", 900)}
         except Exception as error:  # a cell that shows a race must not fail; the text says what is missing
             return {"text/plain": f"{self!r}\n{error}"}

@@ -3,11 +3,8 @@ that applies frames to them."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
-import json
-import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -18,6 +15,7 @@ import compgraph as cg
 from compgraph.graph import Graph, Node
 from compgraph.literals import number
 from viz.diagram import printable, short_name
+from viz.page import page
 from viz.step_frames import (
     Frames,
     Program,
@@ -57,7 +55,7 @@ class Tab(NamedTuple):
 _LABELS = {"primal": "Values", "iterations": "Updates", "forward": "Forward", "reverse": "Reverse"}
 
 
-def page(found: Sweeps, frames: Frames, mode: str, direction: str) -> str:
+def step_page(found: Sweeps, frames: Frames, mode: str, direction: str) -> str:
     """The whole page. Everything that a user named is escaped, and a policy allows this script and this style alone."""
     digest = hashlib.sha256(repr((found.graph.name, str(found.graph), frames.steps[-1:], direction)).encode()).hexdigest()[:6]
     figures = [_figure(frames, f"s{digest}a", direction)]
@@ -201,13 +199,12 @@ def _assembled(found: Sweeps, figures: Sequence[Figure], programs: Sequence[Prog
         files("viz").joinpath(name).read_text(encoding="utf-8") for name in ("step_picture.js", "step_page.js", "step_page.css")
     )
     script, style = "\n".join(map(str.strip, f"{picture}{script}".splitlines())), variables() + style
-    policy = f"default-src 'none'; script-src {_fingerprint(script)}; style-src {_fingerprint(style)}; base-uri 'none'; form-action 'none'"
     graph = found.graph
     trace = found.found[0].traces[0]
     point = ", ".join(f"{short_name(graph.names[node])} {_given(trace.values[node])}" for node in graph.inputs[:6])
     point += ", …" * (len(graph.inputs) > 6)
     names = ", ".join(short_name(graph.names[node]) for node in graph.inputs[:6]) + ", …" * (len(graph.inputs) > 6)
-    title = html.escape(f"{printable(graph.name, 60)}({names}), step by step")
+    title = f"{printable(graph.name, 60)}({names}), step by step"
     pictures = "".join(
         f'<div class="figure" data-figure="{place}">'
         + "".join(f'<div class="sheet" data-sheet="{one}">{sheet.svg}</div>' for one, sheet in enumerate(figure.sheets))
@@ -227,19 +224,9 @@ def _assembled(found: Sweeps, figures: Sequence[Figure], programs: Sequence[Prog
     )
     notes = "".join(f"<p>{_escaped(note, 400)}</p>" for note in found.notes)
     choices = "".join(f'<option value="{_escaped(graph.names[node], 60)}">' for node in graph.nodes[:400])
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
+    body = f"""<main>
 <header>
-<h1>{title}</h1>
+<h1>{html.escape(title)}</h1>
 <p>{f"At {html.escape(point)}." if point else "It has no inputs."}</p>
 </header>
 <div class="bar">
@@ -289,27 +276,9 @@ def _assembled(found: Sweeps, figures: Sequence[Figure], programs: Sequence[Prog
 <dialog id="keys" aria-label="keys"><h2>Keys</h2><dl><dt>← →</dt><dd>a step back, a step on</dd><dt>Home End</dt><dd>first, last step</dd>\
 <dt>Space</dt><dd>play, pause</dd><dt>F R</dt><dd>forward, reverse</dd><dt>↑ ↓</dt><dd>from node to node in the graph</dd>\
 <dt>Enter</dt><dd>the whole sum of a node</dd><dt>?</dt><dd>this list</dd></dl><form method="dialog"><button>Close</button></form></dialog>
-</main>
-<script type="application/json" id="step-data">{_escaped_json(data)}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+</main>"""
+    return page(title, body, style=style, script=script, data=data, name="step-data")
 
 
 def _given(value: Any) -> str:
     return f"= {printable(number(value), 40)}" if np.size(value) <= 3 else f"of shape {'×'.join(map(str, np.shape(value)))}"
-
-
-def _fingerprint(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _escaped_json(data: Any) -> str:
-    """JSON that no HTML parser can leave early or misread, whatever names are in it: no `</`, `<!` or `<script`.
-
-    >>> _escaped_json(["</script><!--", "<math>"])
-    '["<\\\\/script>\\\\u003c!--","<math>"]'
-    """
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return re.sub("<(?=[!sS])", r"\\u003c", text.replace("</", "<\\/"))

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -27,8 +26,9 @@ from compgraph.graph import Graph, Node, graph_of
 from compgraph.origins import here
 from viz import step_exports
 from viz.drawing import write_whole
+from viz.page import framed
 from viz.step_frames import Frames, Sweeps, frames_of, repeated, sweeps
-from viz.step_page import page
+from viz.step_page import step_page
 
 _MODES = ("forward", "reverse", "compare", "derivative", "iterations", "primal")
 
@@ -131,7 +131,7 @@ class Stepper:
     @cached_property
     def html(self) -> str:
         """The whole page. Raises `MissingDependencyError` where there is no Graphviz."""
-        return page(self.sweeps, self.frames, self.mode, self.direction)
+        return step_page(self.sweeps, self.frames, self.mode, self.direction)
 
     def save(self, path: str | os.PathLike[str], *, step: int | None = None, seconds: float = 1.0) -> Path:
         """Write what the suffix names, and return the path: the page (.html), or the sweep that is shown first.
@@ -169,15 +169,6 @@ class Stepper:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         try:
-            return {"text/plain": repr(self), "text/html": framed(self.html, self.graph.name)}
+            return {"text/plain": repr(self), "text/html": framed(self.html, f"stepping through {self.graph.name[:60]}", 860)}
         except Exception as error:  # a cell that shows a stepper must not fail; the text says what is missing
             return {"text/plain": f"{self}\n{error}"}
-
-
-def framed(text: str, name: str) -> str:
-    """The page in a frame of its own, for a notebook."""
-    title = html.escape(f"stepping through {name[:60]}")
-    return (
-        f'<iframe srcdoc="{html.escape(text)}" sandbox="allow-scripts" title="{title}" width="100%" height="860" '
-        'style="border: 1px solid rgb(128 128 128 / 0.4); border-radius: 6px;"></iframe>'
-    )
