@@ -71,8 +71,8 @@ def to_source(graph: Graph) -> str:
     body = list(_body(graph, names, constants))
     primitives = dict.fromkeys(node.primitive for node in every_node(graph) if node.primitive is not None)
     helpers = dict.fromkeys(primitive.helper for primitive in primitives if primitive.helper)
-    libraries = sorted({primitive.library for primitive in primitives if primitive.library})
-    imports = ["import numpy as np", *("from {0} import {2}".format(*library.rpartition(".")) for library in libraries)]
+    modules = sorted({primitive.module for primitive in primitives if primitive.module})
+    imports = ["import numpy as np", *("from {0} import {2}".format(*module.rpartition(".")) for module in modules)]
     parts = ["\n".join(imports), *constants.definitions]
     parts += [re.sub(r"  # type: ignore.*", "", helper_source(helper)).rstrip() for helper in helpers]
     inputs = [names[node] for node in graph.inputs]

@@ -22,7 +22,7 @@ class Primitive:
 
     `code` is the one statement of what is computed: `evaluate` is compiled from it, and programs print it.
     `{0}`, `{1}` stand for arguments, `{*}` for all of them, `{axis}` for a parameter, `xp` for the array library. With
-    `library="scipy.special"` it may also say `special.erf({0})`; the library is imported when it first computes.
+    `module="scipy.special"` it may also say `special.erf({0})`; the module is imported when it first computes.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Primitive:
         selects: bool = False,
         batch: Callable[..., Any] | None = None,
         helper: Callable[..., Any] | None = None,
-        library: str = "",
+        module: str = "",
         sympy: Callable[..., Any] | None = None,
         label: str = "",
         latex: str = "",
@@ -61,7 +61,7 @@ class Primitive:
         self.selects = selects
         self.batch = batch
         self.helper = helper
-        self.library = library
+        self.module = module
         self.sympy = sympy
         self.without_sympy = ""  # why SymPy has no form of it, where that is so
         self.label = label or name
@@ -84,8 +84,8 @@ class Primitive:
         body = string.Formatter().vformat(self.code, [f"x{place}" for place in places], texts)
         signature = ", ".join(positional + (["*"] * (not variadic)) * bool(names) + names)
         namespace = {"xp": xp, "placed": placed} if self.helper is None else {"xp": xp, "placed": placed, self.helper.__name__: self.helper}
-        if self.library:
-            namespace[self.library.rpartition(".")[2]] = programs.Late(self.library)
+        if self.module:
+            namespace[self.module.rpartition(".")[2]] = programs.Late(self.module)
         return programs.define(f"def {self.name}_({signature}):\n    return {body}\n", f"{self.name}_", namespace, title=self.name)
 
     def kind(self, index: int) -> str:

@@ -241,8 +241,8 @@ def other_rows() -> list[Row]:
     """Primitives that are no function of NumPy's: those behind operators, composites and `cg.*`, and those of SciPy."""
     named = {UFUNCS[ufunc] for ufunc in UFUNCS} | {function.__name__ for function in FUNCTIONS}
     return [
-        row_of(f"{primitive.library}.{name}" if primitive.library else name, primitive)
-        for name, primitive in sorted(SHIPPED.items()) if name not in named or primitive.library
+        row_of(f"{primitive.module}.{name}" if primitive.module else name, primitive)
+        for name, primitive in sorted(SHIPPED.items()) if name not in named or primitive.module
     ]  # fmt: skip
 
 

@@ -145,7 +145,7 @@ def elementwise(
     takes_complex: bool | str | None = None,
     selects: bool = False,
     helper: Rule | None = None,
-    library: str = "",
+    module: str = "",
 ) -> Primitive:
     """An operation on each entry by itself, with broadcasting.
 
@@ -154,14 +154,14 @@ def elementwise(
     which the complex-step check uses. It says too that the partials are those of a holomorphic function: without it
     complex arguments are refused, unless `takes_complex` names the primitive that stands in for them.
     `selects` says that a partial is 0 for what was not selected, whatever its own derivative is (see `reverse_mode.sweep`).
-    `library` is the optional module that the code calls by its last name. `sympy` is `(sympy, *symbols) -> expression`.
+    `module` is the optional module that the code calls by its last name. `sympy` is `(sympy, *symbols) -> expression`.
     """
     if not isinstance(partials, tuple):
         together = partials
         partials = tuple(lambda y, *xs, _i=index: together(y, *xs)[_i] for index in range(arity))
     primitive = Primitive(
         name, code, infer=_not_yet, partials=partials, analytic=analytic, takes_complex=takes_complex, selects=selects,
-        helper=helper, library=library, sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
+        helper=helper, module=module, sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
     )  # fmt: skip
     primitive.infer = infer_elementwise(primitive)
     primitive.batch = entrywise(primitive)

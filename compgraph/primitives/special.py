@@ -145,7 +145,7 @@ def scipy(name: str, *partials: Any, sympy: Any, latex: str = "") -> None:
     """An entry for the function of that name in `scipy.special`; a partial None is for a parameter that has to be constant."""
     places = ", ".join(f"{{{place}}}" for place in range(len(partials)))
     elementwise(
-        name, arity=len(partials), code=f"special.{name}({places})", library="scipy.special", partials=partials, analytic=False,
+        name, arity=len(partials), code=f"special.{name}({places})", module="scipy.special", partials=partials, analytic=False,
         sympy=sympy, latex=latex or rf"\mathrm{{{{{name.replace('_', ' ')}}}}}({places})",
     )  # fmt: skip
 

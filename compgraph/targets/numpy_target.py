@@ -100,7 +100,7 @@ class _Shared:
         self.namespace: dict[str, Any] = {"np": np}
         self.constants: dict[Any, str] = {}
         self.helpers: dict[Any, None] = {}
-        self.libraries: set[str] = set()
+        self.modules: set[str] = set()
         self.windows: list[str] = []  # names of the windows of the planned memory
         self.workspace: list[str] = []  # the lines that make them
 
@@ -125,8 +125,8 @@ class _Shared:
             if node.primitive.helper is not None:
                 self.helpers[node.primitive.helper] = None
                 self.taken.add(node.primitive.helper.__name__)
-            if node.primitive.library:
-                self.libraries.add(node.primitive.library)
+            if node.primitive.module:
+                self.modules.add(node.primitive.module)
 
 
 class _Writer:
@@ -441,10 +441,10 @@ class _Writer:
     def defined(self, body: list[str]) -> Program:
         shared = self.shared
         imports = ["import numpy as np"]
-        for library in sorted(shared.libraries):
-            package, _, module = library.rpartition(".")
-            imports.append(f"from {package} import {module}")
-            shared.namespace[module] = programs.Late(library)
+        for module in sorted(shared.modules):
+            package, _, last = module.rpartition(".")
+            imports.append(f"from {package} import {last}")
+            shared.namespace[last] = programs.Late(module)
         values = {name: shared.namespace[name] for name in shared.constants.values()}
         held = {name for name, value in values.items() if value.ndim or value.dtype.char in "gG"}  # long ones have no exact text
         numbers = [f"{name} = np.array({_shortest(value)}, np.{value.dtype.name})" for name, value in values.items() if name not in held]
@@ -460,5 +460,5 @@ class _Writer:
         parts.append(f"def {shared.name}({inputs}):\n" + textwrap.indent("\n".join(body), "    "))
         text = re.sub(r"  # type: ignore.*", "", "\n\n\n".join(parts)) + "\n"
         # Libraries are imported when they are first used, which the text need not say.
-        executed = re.sub(r"^from \S+ import \S+$", "", text, count=len(shared.libraries), flags=re.MULTILINE)
+        executed = re.sub(r"^from \S+ import \S+$", "", text, count=len(shared.modules), flags=re.MULTILINE)
         return Program(text, programs.define(executed, shared.name, shared.namespace, title="compiled"))

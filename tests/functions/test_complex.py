@@ -89,7 +89,7 @@ def test_a_real_place_takes_no_complex_number() -> None:
 
 HOLOMORPHIC = sorted(
     name for name, primitive in PRIMITIVES.items()
-    if primitive.partials is not None and primitive.takes_complex is True and not primitive.library and None not in primitive.partials
+    if primitive.partials is not None and primitive.takes_complex is True and not primitive.module and None not in primitive.partials
 )  # fmt: skip
 
 
