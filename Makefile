@@ -25,8 +25,10 @@ lint: dev  ## ruff
 types: dev  ## mypy
 	$(VENV)/mypy
 
+# A worker for each processor, which shares it with no threads of BLAS; PYTEST_ARGS="-n 0" runs all in one process.
+pytest: export OPENBLAS_NUM_THREADS := 1
 pytest: dev browser  ## the tests and doctests; PYTEST_ARGS="-k name" chooses among them
-	$(VENV)/python -m pytest $(if $(filter true,$(CI)),,-m "not slow") $(PYTEST_ARGS)
+	$(VENV)/python -m pytest -n auto --dist worksteal $(if $(filter true,$(CI)),,-m "not slow") $(PYTEST_ARGS)
 
 bench: dev  ## side by side with those other libraries that are installed; STORE=1 puts the tables into benchmarks/README.md
 	set -e; for name in $(BENCHMARKS); do $(VENV)/python benchmarks/$$name.py $(if $(filter 1,$(STORE)),--store); done

@@ -72,7 +72,8 @@ def test_make_has_the_target(target: str) -> None:
 
 def test_make_test_runs_every_part_with_pytest_last() -> None:
     done = subprocess.run(["make", "-n", "test"], cwd=ROOT, env=without_ci(), capture_output=True, text=True, check=True)
-    assert [line.partition(" ")[2] for line in done.stdout.splitlines() if ".venv" in line] == ["check", "", '-m pytest -m "not slow" ']
+    commands = [line.partition(" ")[2] for line in done.stdout.splitlines() if ".venv" in line]
+    assert commands == ["check", "", '-m pytest -n auto --dist worksteal -m "not slow" ']
 
 
 def without_ci() -> dict[str, str]:
