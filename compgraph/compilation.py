@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compgraph.backend import is_on_device, is_writeable
 from compgraph.containers import flatten
 from compgraph.donation import apart, first_overlap
 from compgraph.entry import install, specialise
@@ -34,7 +35,7 @@ from compgraph.programs import is_name
 from compgraph.targets import Program, scalar_target
 from compgraph.tracing import trace
 
-_TARGETS = {"numpy": "compgraph.targets.numpy_target", "numba": "compgraph.targets.numba_target"}
+_TARGETS = {name: f"compgraph.targets.{name}_target" for name in ("numpy", "numba", "cupy")}
 
 
 def compile(
@@ -65,7 +66,8 @@ def compile(
     a trace, the function itself runs, so that a compiled function can be differentiated. Several threads may call it.
 
     - `target`: "numpy" needs no compiler and is ready at once; "numba" (`pip install "compgraph[fast]"`) fuses
-      the operations into loops of machine code, which it keeps on disk between processes.
+      the operations into loops of machine code, which it keeps on disk between processes; "cupy" makes CUDA kernels and
+      replays them as a CUDA graph; it takes arrays of the host and of the device, and gives those of the device.
     - `donate_argnums`: arguments whose arrays may be overwritten. The results of the same shape and dtype are written
       into them, in order, and are those arrays: an optimizer's update in place. Views of them see the new values, and no
       other argument may lie in their memory.
@@ -154,7 +156,7 @@ class Compiled(NamedTuple):
         names = [self.graph.names[self.graph.inputs[place]] for place in places]
         name = self.traced.name
         for array, called in zip(donated, names, strict=False):
-            if not array.flags.writeable:
+            if not is_writeable(array):
                 raise InputError(f"{name}: the donated argument {called} is read-only and cannot hold a result: pass a copy{here()}")
         one, other = first_overlap(donated, arrays[len(donated) :]) or (0, 0)
         raise InputError(
@@ -221,10 +223,12 @@ class _Compiler:
         arguments = self.arguments(args, kwargs)
         if any(isinstance(leaf, Node) for leaf in arguments.leaves):
             return self.function(*args, **kwargs)
+        self.check_device(arguments)
         compiled = self.compiled(arguments)
         values = [_as_input(leaf, node.dtype) for leaf, node in zip(arguments.leaves, compiled.traced.inputs, strict=True)]
         for place in compiled.donated.values():
-            if not isinstance(leaf := arguments.leaves[place], np.ndarray) or leaf.dtype != values[place].dtype:
+            leaf = arguments.leaves[place]
+            if not isinstance(leaf, np.ndarray) and not is_on_device(leaf) or leaf.dtype != values[place].dtype:
                 kind = f"{type(leaf).__name__} {getattr(leaf, 'dtype', '')}".strip()
                 raise InputError(
                     f"{self.name}: the donated argument {arguments.paths[place]} is a {kind}, which cannot hold the result: "
@@ -232,6 +236,16 @@ class _Compiler:
                 )
         results = compiled.run(values)
         return compiled.traced.pack(results)  # type: ignore[misc]
+
+    def check_device(self, arguments: _Arguments) -> None:
+        """Raise `InputError` for arrays of a device where the program runs on the host."""
+        if self.options.target != "cupy":
+            for leaf, path in zip(arguments.leaves, arguments.paths, strict=True):
+                if is_on_device(leaf):
+                    raise InputError(
+                        f"{self.name}: {path} is an array of {type(leaf).__module__.partition('.')[0]}, and the target {self.options.target!r} "
+                        f'computes on the host: compile with target="cupy", or pass {path}.get(){here()}'
+                    )
 
     def prepare(self, *args: Any, **kwargs: Any) -> Any:
         """Trace and build for arguments like these, without a call; the compiled function itself, for chaining."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
+
+from compgraph.backend import bounds, is_on_device, is_writeable
 
 
 def apart(donated: Sequence[Any], others: Sequence[Any]) -> bool:
@@ -19,13 +20,13 @@ def apart(donated: Sequence[Any], others: Sequence[Any]) -> bool:
 
     `others` may hold anything. Arrays of different owners cannot overlap, which settles most calls at a glance.
     """
-    owners = {id(array if array.base is None else _owner(array)) for array in donated if array.flags.writeable}
-    read = [array for array in others if array.__class__ is np.ndarray]
+    owners = {id(array if array.base is None else _owner(array)) for array in donated if is_writeable(array)}
+    read = [array for array in others if array.__class__ is np.ndarray or is_on_device(array)]
     if len(owners) == len(donated) and owners.isdisjoint([id(array if array.base is None else _owner(array)) for array in read]):
         return True
-    if not all(array.flags.writeable for array in donated):
+    if not all(map(is_writeable, donated)):
         return False
-    spans = sorted((*byte_bounds(array), given) for arrays, given in ((donated, True), (read, False)) for array in arrays if array.size)
+    spans = sorted((*bounds(array), given) for arrays, given in ((donated, True), (read, False)) for array in arrays if array.size)
     written_to = read_to = 0  # how far the arrays reach that begin before this one
     for start, stop, given in spans:
         if start < written_to or (given and start < read_to):
@@ -39,13 +40,22 @@ def first_overlap(donated: Sequence[Any], read: Sequence[Any]) -> tuple[int, int
     arrays = [*donated, *read]
     for place, array in enumerate(donated):
         for other in range(place + 1, len(arrays)):
-            if isinstance(arrays[other], np.ndarray) and np.shares_memory(array, arrays[other]):
+            if _share(array, arrays[other]):
                 return place, other
     return None
 
 
+def _share(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return bool(np.shares_memory(one, other))
+    if not is_on_device(one) or not is_on_device(other):
+        return False
+    (start, stop), (first, last) = bounds(one), bounds(other)  # of a device only the spans are compared
+    return start < last and first < stop
+
+
 def _owner(array: Any) -> Any:
     """The object that holds an array's memory."""
-    while isinstance(array, np.ndarray) and array.base is not None:
+    while getattr(array, "base", None) is not None:
         array = array.base
     return array

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from compgraph import programs
+from compgraph.backend import is_on_device
 from compgraph.donation import apart
 from compgraph.targets.scalar_target import Body, Careful
 
@@ -142,7 +143,8 @@ class _Writer:
         else:
             self.leaves.append(text)
             look = text
-        return self.array(arg, look, text) if kind is np.ndarray and arg.ndim else self.number(arg, look, text, node)
+        is_array = (kind is np.ndarray and arg.ndim) or is_on_device(arg)
+        return self.array(arg, look, text) if is_array else self.number(arg, look, text, node)
 
     def array(self, array: Any, look: str, text: str) -> bool:
         """Add what tells an array of this shape and dtype, found by `look` and then called `text`."""
@@ -150,7 +152,9 @@ class _Writer:
             return False
         dtype = f"_{array.dtype.name}_dtype"
         self.namespace[dtype] = array.dtype
-        self.conditions += [f"{look}.__class__ is _ndarray", f"{text}.shape == {array.shape!r}", f"{text}.dtype is {dtype}"]
+        name = "_ndarray" if array.__class__ is np.ndarray else f"_{array.__class__.__module__.partition('.')[0]}_ndarray"
+        self.namespace[name] = array.__class__
+        self.conditions += [f"{look}.__class__ is {name}", f"{text}.shape == {array.shape!r}", f"{text}.dtype is {dtype}"]
         self.values.append(text)
         return True
 

@@ -21,12 +21,13 @@ LONGEST = 100  # statements in one function, about
 class Loop:
     """A loop over `range(length)` around a body."""
 
-    __slots__ = ("body", "count", "length", "place", "preloads", "reverse", "serial", "tail")
+    __slots__ = ("apart", "body", "count", "length", "place", "preloads", "reverse", "serial", "tail")
 
     def __init__(self, length: int, serial: bool) -> None:
         self.length = length
         self.place = 0
         self.serial = serial
+        self.apart = False
         self.reverse = False
         self.tail: Body | None = None  # of a loop of the graph's own: what ends each turn
         self.count = 0
@@ -113,12 +114,26 @@ def writers_met(access: Access, lengths: Sequence[int], until: Statement | None 
     low, high = access.residual(lengths, 0)
     met = []
     for writer in writers:
-        if isinstance(writer, Statement) and writer.target.value is access.value:
-            first, last = writer.target.residual(writer.lengths, 0)
-            if last < low or high < first:
-                continue
-        met.append(writer)
+        first, last = _written(writer, access.value)
+        if last >= low and high >= first:
+            met.append(writer)
     return met
+
+
+def _written(writer: Statement | Product | Call, value: Value) -> tuple[int, int]:
+    """The lowest and the highest entry of a value that a writer may write."""
+    target = value if isinstance(writer, Call) else writer.target.value
+    start = 0 if target is value else target.base[1] if target.base is not None and target.base[0] is value else None
+    if start is None or isinstance(writer, Call):
+        return 0, value.size
+    if isinstance(writer, Statement):
+        first, last = writer.target.residual(writer.lengths, 0)
+        return start + first, start + last
+    matrix, count = writer.target, len(writer.batch)
+    if len(matrix.strides) > count:  # in a loop of the graph's own
+        return 0, value.size
+    reach = sum(stride * (length - 1) for stride, length in zip(matrix.strides, writer.batch, strict=True))
+    return start + matrix.offset, start + matrix.offset + matrix.rows * matrix.columns - 1 + reach
 
 
 def _dependencies(statement: Statement) -> list[tuple[Statement | Product | Call, Access | None]]:
@@ -152,13 +167,14 @@ def _insert(statement: Statement, body: Body, around: tuple[Loop, ...]) -> None:
         if isinstance(first, Loop) and first.length == length and first.tail is None:
             tried.append(first)
         for loop in reversed(tried):
-            if loop.count >= MOST or (level == depth - 1 and loop.serial != serial):
+            if loop.count >= MOST or (level == depth - 1 and loop.serial != serial) or loop.apart != (statement.apart and level == base):
                 continue
             if loop.place > earliest or all(_aligned(writer, access, statement, level, base) for writer, access in at_earliest):
                 chosen = loop
                 break
         if chosen is None:
             chosen = Loop(length, serial and level == depth - 1)
+            chosen.apart = statement.apart and level == base
             body.append(chosen)
         chosen.count += 1
         waiting = at_earliest if chosen.place == earliest else []

@@ -29,7 +29,21 @@ def recomputed(items: Sequence[Item]) -> list[Item]:
             plan.consider(item)
     for each in flattened(items):
         each.path, each.place = (), ()
-    return [one for item in items for one in (*plan.inserted.get(item, ()), item)]
+    return _alive([one for item in items for one in (*plan.inserted.get(item, ()), item)])
+
+
+def _alive(items: Sequence[Item]) -> list[Item]:
+    """The items without the statements that nobody reads any more."""
+    kept = []
+    for item in reversed(items):
+        if isinstance(item, Statement):
+            value = item.target.value
+            if value.kind == "scratch" and value.base is None and not value.readers:
+                for read in touched(item)[1]:
+                    read.readers = [one for one in read.readers if one is not item]
+                continue
+        kept.append(item)
+    return kept[::-1]
 
 
 class _Plan:

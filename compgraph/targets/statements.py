@@ -133,7 +133,7 @@ class Statement:
     "argmin"), a running one along the last axis ("cumsum", "cumprod"), or "add", which adds to what is there.
     """
 
-    __slots__ = ("after", "dtype", "kind", "lengths", "node", "path", "place", "reads", "reduced", "segment", "target", "text")
+    __slots__ = ("after", "apart", "dtype", "kind", "lengths", "node", "path", "place", "reads", "reduced", "segment", "target", "text")
 
     def __init__(
         self, kind: str, lengths: tuple[int, ...], target: Access, reads: tuple[Access, ...], text: Text, dtype: np.dtype[Any],
@@ -150,6 +150,7 @@ class Statement:
         self.path: tuple[Any, ...] = ()  # the loops around it, once they stand
         self.place: tuple[int, ...] = ()
         self.after: tuple[Any, ...] = ()  # items that it must not go before, though it does not need them
+        self.apart = False  # whether it shares its outermost loop only with others of which that is said
         self.segment = 0  # which of the compiled functions it is part of
 
     @property

@@ -112,13 +112,18 @@ class Storage:
                         return False
         return True
 
+    def _shared_depth(self, value: Value) -> int:
+        """How many loops leave the value to each of their turns alone, so that all can use the same entries."""
+        touching = self.touching[value]
+        only_statements = all(isinstance(one, Statement) for one in (*value.writers, *value.readers))
+        return shared_depth(value, touching) if only_statements and touching and value.kind == "scratch" else 0
+
     def _pack(self, values: list[Value]) -> None:
         """First fit: each block at the lowest place that is free as long as it is needed."""
         taken: dict[str, list[tuple[int, int, int]]] = {}  # array -> (start, end, last use), by start
         for value in sorted(values, key=lambda one: self.spans[one][0]):
             touching = self.touching[value]
-            only_statements = all(isinstance(one, Statement) for one in (*value.writers, *value.readers))
-            depth = shared_depth(value, touching) if only_statements and touching and value.kind == "scratch" else 0
+            depth = self._shared_depth(value)
             low, size = 0, value.size
             if depth:
                 reach = [access.residual(item.lengths, depth) for item, access in touching]

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from domains import DIFFERENTIABLE, SAMPLES, Sample
+from domains import SAMPLES, Sample
+from whole_graphs import BINARY, REAL, SPECIAL, UNARY, applied, derivatives, names, one_each, parts
 
 import compgraph as cg
 from compgraph.errors import MissingDependencyError, MissingRuleError
-from compgraph.graph import Graph, Node, bind, placeholder
+from compgraph.graph import Graph
 from compgraph.simplification import simplify
 from compgraph.targets import Program
 
@@ -66,77 +67,19 @@ def traced(function: Callable[..., Any], *args: Any) -> Graph:
 # ------------------------------------------------------------------------------------ the whole table
 
 
-def applied(samples: Iterable[Sample]) -> tuple[Graph, list[Any]]:
-    """One graph of all samples, an output each, since a compilation costs much more than a line in it."""
-    inputs: list[Node] = []
-    values: list[Any] = []
-    outputs = []
-    for sample in samples:
-        args = []
-        for arg in sample.args:
-            if hasattr(arg, "dtype"):
-                inputs.append(placeholder(arg.shape, arg.dtype, f"x{len(inputs)}"))
-                values.append(arg)
-                arg = inputs[-1]
-            args.append(arg)
-        outputs.append(cg.constant(sample.params["value"]) if sample.name == "constant" else bind(sample.name, *args, **sample.params))
-    kept = [output for output in outputs if isinstance(output, Node)]
-    return Graph(inputs, kept), values
-
-
-def derivatives(samples: Iterable[Sample]) -> tuple[Graph, list[Any]]:
-    """The tangents and adjoints of all samples, as one graph."""
-    draw = np.random.default_rng(0)
-    inputs: list[Node] = []
-    values: list[Any] = []
-    outputs: list[Any] = []
-    for sample in samples:
-        graph = cg.trace(sample, *sample.xs)
-        for transform in (cg.forward, cg.reverse):
-            derived = transform(graph)
-            given = [placeholder(node.shape, node.dtype, f"x{len(inputs) + place}") for place, node in enumerate(derived.inputs)]
-            inputs += given
-            values += sample.xs
-            values += [draw.normal(size=node.shape).astype(node.dtype)[()] for node in derived.inputs[len(sample.xs) :]]
-            outputs += derived.run(given)
-    return Graph(inputs, [output for output in outputs if isinstance(output, Node)]), values
-
-
-def one_each(samples: Iterable[Sample]) -> list[Sample]:
-    """Of each primitive the sample with the most axes, and of those the largest."""
-    best: dict[str, Sample] = {}
-    for sample in samples:
-        shapes = [arg.shape for arg in sample.args if hasattr(arg, "shape")] or [()]
-        size = max((len(shape), int(np.prod(shape))) for shape in shapes)
-        if sample.name not in best or size > best[sample.name][0]:  # type: ignore[index,operator]
-            best[sample.name] = (size, sample)  # type: ignore[assignment]
-    return [sample for _, sample in best.values()]  # type: ignore[misc,has-type]
-
-
-def parts(samples: list[Sample], size: int) -> list[list[Sample]]:
-    return [samples[start : start + size] for start in range(0, len(samples), size)]
-
-
-def _names(samples: list[Sample]) -> str:
-    return ",".join(dict.fromkeys(sample.name for sample in samples))
-
-
-REAL = [sample for sample in DIFFERENTIABLE if all(x.dtype.kind == "f" for x in sample.xs)]
-
-
-@pytest.mark.parametrize("samples", parts(one_each(SAMPLES), 40), ids=_names)
+@pytest.mark.parametrize("samples", parts(one_each(SAMPLES), 40), ids=names)
 def test_every_primitive(samples: list[Sample]) -> None:
     run(*applied(samples))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("samples", parts(list(SAMPLES), 40), ids=_names)
+@pytest.mark.parametrize("samples", parts(list(SAMPLES), 40), ids=names)
 def test_every_sample(samples: list[Sample]) -> None:
     run(*applied(samples))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("samples", parts(REAL, 12), ids=_names)
+@pytest.mark.parametrize("samples", parts(REAL, 12), ids=names)
 def test_derivatives_of_every_sample(samples: list[Sample]) -> None:
     run(*derivatives(samples), tolerance=1e-11, terms=1.0)
 
@@ -149,17 +92,6 @@ def test_float32_stays_float32_and_weak_numbers_stay_weak() -> None:
     graph = traced(lambda x: (np.exp(x) * 0.1 + 2) / (1 + x**2) - np.where(x > 0, x, 0.5) + np.mean(x) * np.max(x), x)
     program = run(graph, [x])
     assert "float64" not in program.source
-
-
-SPECIAL = np.array([0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, 5e-324, 1e308, 0.5])
-UNARY = (
-    np.exp, np.log, np.sqrt, np.sin, np.tanh, np.abs, np.sign, np.floor, np.ceil, np.trunc, np.rint, np.isnan, np.isfinite, np.isinf,
-    np.signbit, np.expm1, np.log1p, np.arctan, np.cbrt, np.exp2, np.arcsinh, np.square, np.reciprocal, np.negative,
-)  # fmt: skip
-BINARY = (
-    np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum, np.fmax, np.fmin, np.power, np.arctan2, np.hypot, np.copysign,
-    np.floor_divide, np.remainder, np.fmod, np.logaddexp, np.less, np.equal, np.not_equal, np.greater_equal, np.heaviside, np.nextafter,
-)  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
