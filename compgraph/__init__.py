@@ -47,7 +47,12 @@ from compgraph.transforms import elementwise_grad, grad, hessian, hvp, jacobian,
 
 if TYPE_CHECKING:
     from compgraph.certificate import CheckReport, check
+    from compgraph.comparison import Comparison, compare
     from compgraph.compilation import compile
+    from compgraph.explanation import Explanation, explain
+    from compgraph.grading import grade
+    from compgraph.ledger import Cost, Costs, cost, costs
+    from compgraph.onnx_export import to_onnx
     from compgraph.packing import ravel
     from compgraph.sparsity import SparseMatrix, SparsityPattern, sparse_hessian, sparse_jacobian, sparsity_pattern
     from compgraph.symbolic import from_sympy
@@ -57,11 +62,17 @@ __version__ = "0.1.0"
 # SymPy and NetworkX take longer to import than everything else together, so what needs them comes when it is used.
 _LATE = {
     "compile": "compilation", "ravel": "packing",
-    "check": "certificate", "CheckReport": "certificate", "from_sympy": "symbolic",
+    "check": "certificate", "CheckReport": "certificate", "grade": "grading", "explain": "explanation", "Explanation": "explanation",
+    "from_sympy": "symbolic",
     "sparsity_pattern": "sparsity", "sparse_jacobian": "sparsity", "sparse_hessian": "sparsity", "SparseMatrix": "sparsity",
     "SparsityPattern": "sparsity",
+    "cost": "ledger", "costs": "ledger", "Cost": "ledger", "Costs": "ledger", "compare": "comparison", "Comparison": "comparison",
+    "to_onnx": "onnx_export",
 }  # fmt: skip
-_LATE_METHODS = {"to_sympy": "symbolic", "to_networkx": "interchange", "to_json": "interchange", "from_json": "interchange"}
+_LATE_METHODS = {
+    "to_sympy": "symbolic", "to_networkx": "interchange", "to_json": "interchange", "from_json": "interchange",
+    "to_onnx": "onnx_export.graphs",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -82,13 +93,14 @@ for _name, _module in _LATE_METHODS.items():
     METHODS.setdefault(f"Graph.{_name}", _late_method(_module, _name))
 
 __all__ = [
-    "PRIMITIVES", "AbstractValueError", "AnomalyError", "CheckReport", "CompgraphError", "DtypeError", "EvaluationTrace", "Graph",
-    "GraphError", "ImmutableNodeError", "InputError", "LinearAlgebraError", "MissingDependencyError", "MissingRuleError", "Node",
-    "NodeIndexError", "Primitive", "ShapeError", "SparseMatrix", "SparsityPattern", "Step", "ValueRangeError",
-    "ZeroGradientWarning", "at", "bind", "check", "checkpoint", "checkpoint_chain", "compile", "constant", "custom_derivative",
-    "detect_anomaly", "elementwise_grad", "evaluate", "fori", "forward", "from_sympy", "gnvp", "grad", "graph_of", "here",
+    "PRIMITIVES", "AbstractValueError", "AnomalyError", "CheckReport", "Comparison", "CompgraphError", "Cost", "Costs",
+    "DtypeError", "EvaluationTrace", "Explanation", "Graph", "GraphError", "ImmutableNodeError", "InputError",
+    "LinearAlgebraError", "MissingDependencyError", "MissingRuleError", "Node", "NodeIndexError", "Primitive", "ShapeError",
+    "SparseMatrix", "SparsityPattern", "Step", "ValueRangeError", "ZeroGradientWarning", "at", "bind", "check", "checkpoint",
+    "checkpoint_chain", "compare", "compile", "constant", "cost", "costs", "custom_derivative", "detect_anomaly",
+    "elementwise_grad", "evaluate", "explain", "fori", "forward", "from_sympy", "gnvp", "grad", "grade", "graph_of", "here",
     "hessian", "hvp", "jacobian", "jvp", "linearize", "no_grad", "parse", "ravel", "relu", "reverse", "revolve", "scan", "scope",
     "sigmoid", "simplify", "softplus", "sparse_hessian", "sparse_jacobian", "sparsity_pattern", "special", "stop_gradient",
-    "taylor", "trace", "typecheck", "value_and_grad", "variable", "vhp", "vjp",
+    "taylor", "to_onnx", "trace", "typecheck", "value_and_grad", "variable", "vhp", "vjp",
 ]  # fmt: skip
 del _emission, _numpy_protocol

@@ -1,4 +1,4 @@
-"""The command line: `compgraph trace|draw|step|check|source|race|doctor|demo`, also as `python -m compgraph`.
+"""The command line: `compgraph trace|draw|step|check|compare|explain|source|race|train|doctor|demo`, also as `python -m compgraph`.
 
 Bad input gets one line on standard error and exit code 2; `check` ends with 1 where derivatives disagree.
 """
@@ -25,8 +25,11 @@ _EPILOG = f"""examples:
   compgraph draw "ln(x1) + x1*x2 - sin(x2)" x1=2 x2=5 --mode reverse --partials -o survey.svg
   compgraph step "{TEXTBOOK}" x1=0.5 x2=1 -o step.html --open
   compgraph check "x**2 * exp(-x)" x=1.5
+  compgraph compare "{TEXTBOOK}" x1=0.5 x2=1
+  compgraph explain "sqrt(x**2 + y**2)" x=0 y=0
   compgraph source "sin(x) * x" --mode reverse
   compgraph race "x**2 + 10*y**2" x=-3 y=1 --optimizers sgd,momentum,adam -o race.html
+  compgraph train digits --model mlp --optimizer adam
 """
 
 
@@ -37,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except (cg.CompgraphError, OSError) as error:
-        said = re.sub(r" \([^()\s]+( \w+>)?:\d+\)$", "", " ".join(str(error).split()))  # a line of Python that the user did not write
+        said = re.sub(r" \([^()\s]+( \w+>)?:\d+\)", "", " ".join(str(error).split()))  # lines of Python that the user did not write
         print(f"compgraph: {said}", file=sys.stderr)
         return 2
 
@@ -79,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
 
     command("check", _check, "compare forward mode, reverse mode, SymPy and differences, node by node", values="*")
 
+    compare = command("compare", _compare, "differentiate in eight ways: operations, memory, time, errors, and which to use", values="*")
+    compare.add_argument("--json", action="store_true", help="as JSON")
+
+    explain = command("explain", _explain, "say what is special at a point: kinks, NaNs, lost digits, stable forms", values="*")
+    explain.add_argument("--json", action="store_true", help="as JSON")
+    explain.add_argument("-o", "--output", metavar="FILE", help="draw the graph with the way marked: FILE.svg, .png, .pdf or .dot")
+
     source = command("source", _source, "print the graph, or its derivative, as a Python program")
     source.add_argument("expression", metavar="EXPR")
     source.add_argument("--mode", choices=["primal", "forward", "reverse"], default="primal")
@@ -91,6 +101,21 @@ def _parser() -> argparse.ArgumentParser:
     race.add_argument("--lr", default="tuned", metavar="R", help="one learning rate for all, or sgd=0.01,adam=0.1; the others are tuned")
     race.add_argument("-o", "--output", default="race.html", metavar="FILE", help="FILE.html, .png, .svg or .gif (default: %(default)s)")
     race.add_argument("--open", action="store_true", help="show it in the browser")
+
+    train = command("train", _train, "train a small model on a data set or a table, and measure it on held-out examples")
+    train.add_argument("subject", metavar="DATA", help="digits, breast_cancer, wine, diabetes, moons, circles, spirals, xor, or FILE.csv")
+    train.add_argument("--target", metavar="COLUMN", help="of a table: what to predict (default: y)")
+    train.add_argument("--task", choices=["classification", "regression"], help="by default found from the target")
+    train.add_argument("--model", choices=["mlp", "linear", "cnn"], default="mlp")
+    train.add_argument("--hidden", type=int, nargs="+", default=[64], metavar="N", help="widths of an MLP's hidden layers (default: 64)")
+    train.add_argument("--optimizer", default="adam", metavar="NAME", help="sgd, adam, adamw, rmsprop, ... (default: %(default)s)")
+    train.add_argument("--lr", type=float, metavar="R", help="learning rate (default: the optimizer's own)")
+    train.add_argument("--epochs", type=int, default=30, metavar="N", help="passes over the data (default: %(default)s)")
+    train.add_argument("--batch-size", type=int, metavar="N", help="examples in a step (default: 32)")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: %(default)s)")
+    train.add_argument("--checkpoint", metavar="FOLDER", help="save the run there, and go on from there if it was cut off")
+    train.add_argument("--plot", metavar="FILE", help="FILE.png, .svg or .pdf with the curves")
+    train.add_argument("--log", metavar="FILE", help="FILE.jsonl with a line for each epoch")
 
     command("doctor", _doctor, "say what is installed, what is missing and how to get it")
     demo = command("demo", _demo, "run the textbook example through everything")
@@ -168,6 +193,23 @@ def _check(options: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def _compare(options: argparse.Namespace) -> int:
+    graph, values = _graph_and_values(options)
+    found = cg.compare(graph, *graph.arguments([], values))
+    print(found.to_json() if options.json else found)
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    graph, values = _graph_and_values(options)
+    found = cg.explain(graph, *graph.arguments([], values))
+    print(found.to_json() if options.json else found)
+    if options.output:
+        path = import_module("viz").draw(found).save(options.output)
+        print(f"wrote {path}", file=sys.stderr if options.json else sys.stdout)
+    return 0
+
+
 def _source(options: argparse.Namespace) -> int:
     graph = cg.parse(options.expression)
     if options.mode != "primal":
@@ -204,6 +246,12 @@ def _rates(text: str) -> str | float | dict[str, float]:
     return _values([f"lr={text}"])["lr"]
 
 
+def _train(options: argparse.Namespace) -> int:
+    chosen = {name: value for name, value in vars(options).items() if name not in ("run", "subject")}
+    import_module("optim.command").train(options.subject, **chosen)
+    return 0
+
+
 # What the doctor looks for: module, distribution, what it is for, the line that installs it.
 _PARTS = (
     ("numpy", "numpy", "arrays", "pip install numpy"),
@@ -213,8 +261,10 @@ _PARTS = (
     ("pygraphviz", "pygraphviz", "drawings without the program dot", 'pip install "compgraph[render]"'),
     ("numba", "numba", "fused loops", 'pip install "compgraph[fast]"'),
     ("matplotlib", "matplotlib", "plots", 'pip install "compgraph[plot]"'),
-    ("sklearn", "scikit-learn", "data sets", 'pip install "compgraph[data]"'),
+    ("sklearn", "scikit-learn", "data sets and estimators", 'pip install "compgraph[data]"'),
+    ("safetensors", "safetensors", "checkpoints", 'pip install "compgraph[train]"'),
     ("scipy", "scipy", "special functions", 'pip install "compgraph[special]"'),
+    ("onnx", "onnx", "models for other programs", 'pip install "compgraph[onnx]"'),
 )
 
 

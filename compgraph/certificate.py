@@ -12,7 +12,7 @@ are the local partial itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,30 +21,16 @@ import numpy as np
 from compgraph import forward_mode, reverse_mode
 from compgraph.containers import flatten
 from compgraph.errors import CompgraphError, InputError, MissingRuleError, ShapeError
-from compgraph.formulas import formula
+from compgraph.formulas import expression, formula
 from compgraph.forward_mode import value_of
-from compgraph.graph import PRIMITIVES, Graph, Node, Primitive, active_nodes, ancestors, apply, bind, graph_of, variable
+from compgraph.graph import PRIMITIVES, Graph, Node, Primitive, active_nodes, apply, bind, graph_of, placeholder, variable
 from compgraph.numerical import Array, Differentiated, Path, adjoint_of, any_complex, differentiate, double, flat, inner, is_continuous
-from compgraph.origins import describe_origin, source_line
+from compgraph.origins import describe_origin, here, source_line
 from compgraph.reports import CheckReport, CheckRow
-from compgraph.symbolic import (
-    ZERO,
-    Environment,
-    T,
-    TooLargeError,
-    applied,
-    entries,
-    exact,
-    extend,
-    local_partial,
-    partial_at,
-    slopes,
-    symbols_of,
-    too_large,
-)
+from compgraph.symbolic import TooLargeError, local_partial, partial_at
+from compgraph.symbolic_derivatives import DIGITS, directional_derivative, whole_derivative
 from compgraph.tracing import trace
 
-DIGITS = 40  # of SymPy's numbers, so that what cancels in a formula does no harm
 SAMPLE = 48  # entries of an elementwise result that SymPy is asked for
 ENTRIES = 100  # of an array through which SymPy pushes a direction
 EXPRESSION = 2000  # operations of a whole expression, written out, that SymPy differentiates
@@ -100,6 +86,11 @@ def compared(case: Case) -> dict[str, Any]:
 
     given = {"forward": ways[0], "reverse": reverse, "symbolic": ways[1], "numerical": ways[2]}
     found = {way: value if math.isfinite(value) else None for way, value in given.items()}
+    differences = float(np.sum(y_bar * np.where(hidden, 0.0, numerical.differences)))
+    by_numbers = {
+        "complex_step": found["numerical"] if numerical.stepped else None,
+        "differences": differences if math.isfinite(differences) else None,
+    }
     convention = numerical.kink | (asked & ~np.isfinite(symbolic) & ~outside)
     if bad.any() or differs:
         verdict, note = "wrong", _who_differs(found, allowed) or note
@@ -111,7 +102,8 @@ def compared(case: Case) -> dict[str, Any]:
         verdict = "agrees"
     else:
         verdict = "not compared"
-    return {**found, "digits": _agreeing_digits(found, float(np.sum(abs(y_bar) * case.floor))), "verdict": verdict, "note": note}
+    digits = _agreeing_digits(found, float(np.sum(abs(y_bar) * case.floor)))
+    return {**found, **by_numbers, "digits": digits, "verdict": verdict, "note": note}
 
 
 def _judged(case: Case, forward: Array, symbolic: Array, numerical: Differentiated, outside: Array) -> tuple[Array, Array, Array]:
@@ -160,64 +152,6 @@ def _agreeing_digits(found: dict[str, float | None], floor: float) -> float | No
         return None
     spread = max(values) - min(values)
     return 16.0 if spread == 0 else max(0.0, min(16.0, -math.log10(spread / size)))
-
-
-# ------------------------------------------------------------------------------------- SymPy's derivative
-
-
-def directional_derivative(node: Node, args: Sequence[Any], place: int, direction: Any, *, limit: int) -> Array:
-    """d/dt of a node's operation at `args` with t * `direction` added to argument `place`, as floats in its shape.
-
-    Runs on object arrays. Linear operations take the direction at once. For the others one entry at a time is a
-    symbol, so that SymPy compares numbers with one symbol and never many symbols with each other. Raises
-    `TooLargeError` above `limit` entries.
-    """
-    if max(node.size, *(np.size(arg) for arg in args)) > limit:
-        raise TooLargeError(f"more than {limit} entries")
-    arrays = [exact(arg, DIGITS) for arg in args]
-    x, x_dot = arrays[place], exact(direction, DIGITS)
-    result = np.zeros(node.shape)
-
-    def moved(argument: Array, at: dict[Any, Any]) -> Array:
-        return slopes(applied(node, [*arrays[:place], argument, *arrays[place + 1 :]], DIGITS), T, at)
-
-    if node.primitive.kind(place) == "linear":  # type: ignore[union-attr]
-        return moved(entries(x + T * x_dot, x.shape), {T: ZERO})
-    for where in np.ndindex(x.shape):
-        argument = x.copy()
-        argument[where] = T
-        result += moved(argument, {T: x[where]}) * np.asarray(direction)[where]
-    return result
-
-
-def whole_derivative(
-    graph: Graph, values: dict[Node, Any], fixed: Iterable[Node], of: Sequence[Node], directions: dict[Node, Any], *, limit: int
-) -> tuple[list[Array], str]:
-    """The derivatives of the nodes `of` along `directions` of inputs at `values`, by differentiating whole expressions.
-
-    Nodes in `fixed` stay the numbers that they are: derivatives stop there. The second result is the derivative of one
-    number by one number as text. Raises `TooLargeError`, see `extend`.
-    """
-    known = (*fixed, *graph.inputs)
-    large = next((node for node in (*known, *of) if node.size > limit), None)
-    if large is not None:
-        raise TooLargeError(too_large(large))
-    environment: Environment = {node: exact(values[node], DIGITS) for node in known}
-    at: dict[Any, Any] = {T: ZERO}
-    single = len(directions) == 1 and not next(iter(directions)).shape
-    if single:  # number inputs stay symbols, so that the derivative can be read
-        for node, symbol in zip(graph.inputs, symbols_of(graph), strict=True):
-            if not node.shape and node.dtype.kind == "f":
-                at[symbol[()]], environment[node] = environment[node][()], symbol
-        variable = environment[next(iter(directions))][()]
-    else:
-        variable = T
-        for node, direction in directions.items():
-            environment[node] = entries(environment[node] + T * exact(direction, DIGITS), node.shape)
-    extend(environment, ancestors(of), limit=limit, digits=DIGITS)
-    first: Any = environment[of[0]]
-    text = str(first[()].diff(variable)) if single and not first.shape else ""
-    return [slopes(environment[node], variable, at) for node in of], text if len(text) <= 200 else ""
 
 
 # ------------------------------------------------------------------------------------ one local partial
@@ -330,7 +264,32 @@ def _local_rows(graph: Graph, values: dict[Node, Any], active: set[Node], seed: 
                 yield CheckRow(**about, argument=argument, verdict="zero, said aloud")
                 continue
             case = _local_case(node, place, xs, values[node], np.random.default_rng([seed, number, place]), rtol)
-            yield CheckRow(**about, argument=argument, rule=_rule(primitive, len(xs), place), **compared(case))
+            found = compared(case)
+            written = _written(node, place) if found["verdict"] == "wrong" else ""
+            yield CheckRow(**about, argument=argument, rule=_rule(primitive, len(xs), place), written=written, **found)
+
+
+def _written(node: Node, place: int) -> str:
+    """The rule as its primitive states it, run on symbols; and where a user stated it."""
+    primitive: Primitive = node.primitive  # type: ignore[assignment]
+    symbols = [placeholder(arg.shape, arg.dtype) if isinstance(arg, Node) else arg for arg in node.args]
+    texts = ["x"] if len(symbols) == 1 else [f"x{number}" for number in range(1, len(symbols) + 1)]
+    names = {one: text for one, text in zip(symbols, texts, strict=True) if isinstance(one, Node)}
+    y, y_bar = placeholder(node.shape, node.dtype), placeholder(node.shape, node.dtype)
+    names |= {y: "y", y_bar: "y_bar"}
+    try:
+        if primitive.partials is not None:
+            built, said = primitive.partials[place](y, *symbols), f"d y / d {texts[place]} = "  # type: ignore[misc]
+        else:
+            built, said = reverse_mode.transposed(primitive, place, y_bar, y, symbols, node.params), f"{texts[place]}_bar = "
+        said += expression(built, names.get).text if isinstance(built, Node) else str(built)
+    except Exception:  # a rule can be wrong in any way
+        said = ""
+    rule = None if primitive.stated is None else primitive.stated[1]
+    rule = rule[place] if isinstance(rule, (tuple, list)) else rule
+    code = getattr(rule, "__code__", None)
+    where = "" if code is None else describe_origin((code, 0))
+    return f"{said} ({where})" if said and where else said or where
 
 
 def _rule(primitive: Primitive, count: int, place: int) -> str:
@@ -382,7 +341,7 @@ def _whole_case(
         environment = {**kept, **{node: kept[node] * (1 + nudge) + step * double(direction) for node, direction in directions.items()}}
         for node in graph.nodes:
             if node not in environment:
-                environment[node] = _evaluated(node, environment)
+                environment[node] = wide_value(node, environment)
         return joined(environment[node] for node in of)
 
     def push() -> Array:
@@ -420,7 +379,7 @@ def _whole_case(
     return case, rule
 
 
-def _evaluated(node: Node, environment: dict[Node, Any]) -> Any:
+def wide_value(node: Node, environment: dict[Node, Any]) -> Any:
     """A node's value for arguments that may be complex, which `bind` does not let in."""
     if node.primitive is None:
         return double(node.value)
@@ -451,7 +410,7 @@ def check(f_or_graph: Callable[..., Any] | Graph, /, *args: Any, seed: int = 0, 
     asked is said in the row, and then rests on the numerical derivative. Raises what tracing raises; a disagreement is
     reported, see `CheckReport.raise_if_wrong`.
     """
-    graph, inputs = _graph_and_values(f_or_graph, args, named)
+    graph, inputs = graph_and_values(f_or_graph, args, named, "check")
     values: dict[Node, Any] = dict(zip(graph.inputs, inputs, strict=True))
     with np.errstate(all="ignore"):  # what is not finite is reported in its row
         for node in graph.nodes:
@@ -462,13 +421,15 @@ def check(f_or_graph: Callable[..., Any] | Graph, /, *args: Any, seed: int = 0, 
     return CheckReport(graph.name, tuple(rows))
 
 
-def _graph_and_values(f_or_graph: Any, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Graph, list[Any]]:
+def graph_and_values(f_or_graph: Any, args: tuple[Any, ...], named: dict[str, Any], asked: str) -> tuple[Graph, list[Any]]:
+    """A function's graph, or a graph, and the value of each of its inputs, for the function `asked`."""
     if isinstance(f_or_graph, Graph):
         if not args and not named and all(node.value is not None for node in f_or_graph.inputs):
             return f_or_graph, [node.value for node in f_or_graph.inputs]
         return f_or_graph, f_or_graph.arguments(args, named)
     if not callable(f_or_graph):
-        raise InputError(f"check takes a function or a graph, not {type(f_or_graph).__name__}; for a node write check(cg.graph_of(node))")
+        said = f"{asked} takes a function or a graph, not {type(f_or_graph).__name__}"
+        raise InputError(f"{said}; for a node write {asked}(cg.graph_of(node)){here()}")
     graph = trace(f_or_graph, *args, **named)
     leaves = [leaf for value in (*args, *named.values()) for leaf in flatten(value)[0]]
     return graph, graph.arguments([getattr(leaf, "value", leaf) for leaf in leaves], {})

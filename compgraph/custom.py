@@ -23,6 +23,7 @@ from compgraph.operands import as_operand
 from compgraph.origins import here
 from compgraph.primitives.kinds import Rule, entrywise, infer_elementwise, shape_of
 from compgraph.programs import is_name
+from compgraph.tracing import trace
 
 _serials: dict[str, itertools.count[int]] = {}
 
@@ -75,6 +76,7 @@ def custom_derivative(
 
     def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
         primitive, arity, names = _primitive(function, given[0], rules[given[0]], groups, infer, batch)
+        primitive.stated = (given[0], rules[given[0]])
         signature = inspect.signature(function)
 
         @wraps(function)
@@ -107,7 +109,7 @@ def _primitive(
     about: dict[str, Any] = {"helper": _helper(function, name), "label": function.__name__, "cost": "transcendentals"}
     checked = _Checked(name, arity)
     if kind == "partials":
-        primitive = Primitive(name, code, infer=_not_yet, partials=checked.partials(rule), sympy=lambda _, *xs: function(*xs), **about)
+        primitive = Primitive(name, code, infer=_not_yet, partials=checked.partials(rule), sympy=_symbolic(function), **about)
         primitive.infer, primitive.batch = infer_elementwise(primitive), entrywise(primitive)
         return primitive, arity, names
     if kind == "transpose":
@@ -119,6 +121,21 @@ def _primitive(
         primitive = Primitive(name, code, infer=_not_yet, tangent=checked.tangent(rule), batch=batch, **about)
     primitive.infer = infer or _inferred_on_ones(primitive)
     return primitive, arity, names
+
+
+def _symbolic(function: Callable[..., Any]) -> Rule:
+    """The function of SymPy's symbols: by its own operators where it has no other, and otherwise through its graph."""
+
+    def form(sp: Any, *xs: Any) -> Any:
+        try:
+            return function(*xs)
+        except (TypeError, AttributeError):  # NumPy's functions take no symbols
+            graph = trace(function, *(0.5,) * len(xs))
+            return graph.to_sympy().xreplace(
+                {sp.Symbol(graph.names[node], real=True): x for node, x in zip(graph.inputs, xs, strict=True)}
+            )
+
+    return form
 
 
 def _not_yet(*_: Any) -> Aval:

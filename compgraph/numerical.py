@@ -24,6 +24,8 @@ class Differentiated(NamedTuple):
     left: Array
     right: Array
     kink: Array  # where the one-sided derivatives differ
+    differences: Array  # the derivative by extrapolated differences alone
+    stepped: bool  # whether `values` are those of the complex step
 
 
 def differentiate(path: Path, *, analytic: bool, scale: float = 1.0, nudge: float = 0.0) -> Differentiated:
@@ -37,9 +39,10 @@ def differentiate(path: Path, *, analytic: bool, scale: float = 1.0, nudge: floa
     """
     stepped = complex_step(path, nudge) if analytic else None
     if stepped is not None:
-        return Differentiated(stepped, np.zeros(stepped.shape), 0.0, stepped, stepped, np.zeros(stepped.shape, bool))
+        beside, _ = central_differences(path, 0.05 * scale, nudge, rounds=8)
+        return Differentiated(stepped, np.zeros(stepped.shape), 0.0, stepped, stepped, np.zeros(stepped.shape, bool), beside, True)
     values, estimate = central_differences(path, 0.05 * scale, nudge)
-    return Differentiated(values, 10 * estimate, 1e-7, *one_sided(path, scale))
+    return Differentiated(values, 10 * estimate, 1e-7, *one_sided(path, scale), values, False)
 
 
 def complex_step(path: Path, nudge: float = 0.0) -> Array | None:
@@ -58,7 +61,7 @@ def complex_step(path: Path, nudge: float = 0.0) -> Array | None:
     return np.asarray(moved.imag / h)
 
 
-def central_differences(path: Path, h: float, nudge: float = 0.0) -> tuple[Array, Array]:
+def central_differences(path: Path, h: float, nudge: float = 0.0, *, rounds: int = 30) -> tuple[Array, Array]:
     """Central differences with halved steps, Richardson-extrapolated, and an estimate of their error.
 
     Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Advances in Engineering Software 4 (1982). Each entry
@@ -67,7 +70,7 @@ def central_differences(path: Path, h: float, nudge: float = 0.0) -> tuple[Array
     start = path(0.0, nudge)
     best, error = np.full(start.shape, np.nan), np.full(start.shape, np.inf)
     before: list[Array] = []
-    for _ in range(30):
+    for _ in range(rounds):
         above, below = path(h, nudge), path(-h, nudge)
         with_rounding = np.finfo(above.dtype).eps * np.maximum(abs(above), abs(below)) / h
         above, below = above.astype(np.float64), below.astype(np.float64)
@@ -96,6 +99,33 @@ def one_sided(path: Path, scale: float) -> tuple[Array, Array, Array]:
     jump, noise = abs(right - left), _noise(path(0.0, 0.0)) / h
     lasting = jump > 0.5 * abs(wider_right - wider_left)
     return left, right, lasting & (jump > noise) & (jump > 1e-3 * np.maximum(abs(left), abs(right)))
+
+
+def one_sided_limits(path: Callable[[float], float], scale: float = 1.0) -> tuple[float, float]:
+    """The derivatives of one number from the left and from the right, as limits: infinite where the quotients grow.
+
+    >>> import math
+    >>> one_sided_limits(abs), one_sided_limits(math.floor), one_sided_limits(lambda x: math.copysign(abs(x) ** (1 / 3), x))
+    ((-1.0, 1.0), (inf, 0.0), (inf, inf))
+
+    NaN on a side where the function has no value. The quotients of three steps, far apart, tell a limit from none; two
+    near ones, extrapolated, give it to nine digits.
+    """
+    start = path(0.0)
+
+    def quotient(h: float) -> float:
+        return (path(h) - start) / h
+
+    def limit(sign: float) -> float:
+        wide, middle, near = (quotient(sign * scale * 2.0**power) for power in (-10, -20, -30))
+        if not np.isfinite(near):
+            return near if np.isinf(near) else np.nan
+        if abs(near - middle) > max(0.5 * abs(middle - wide), 1e-3 * max(1.0, abs(near))):
+            return float(np.copysign(np.inf, near))
+        value = float(2 * quotient(sign * scale * 2.0**-18) - quotient(sign * scale * 2.0**-17))
+        return round(value, 9) + 0.0
+
+    return limit(-1.0), limit(1.0)
 
 
 def _noise(values: Array) -> Array:

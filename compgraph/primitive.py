@@ -40,12 +40,13 @@ class Primitive:
         takes_complex: bool | str | None = None,
         selects: bool = False,
         batch: Callable[..., Any] | None = None,
+        kink: Callable[..., Any] | None = None,
         helper: Callable[..., Any] | None = None,
         module: str = "",
         sympy: Callable[..., Any] | None = None,
         label: str = "",
         latex: str = "",
-        cost: str = "moves",
+        cost: str | Callable[..., dict[str, int]] = "moves",
     ) -> None:
         self.name = name
         self.code = code
@@ -60,9 +61,11 @@ class Primitive:
         self.takes_complex = analytic or (partials is None and tangent is None) if takes_complex is None else takes_complex
         self.selects = selects
         self.batch = batch
+        self.kink = kink
         self.helper = helper
         self.module = module
         self.sympy = sympy
+        self.stated: tuple[str, Any] | None = None  # the kind of rule and the rule, as a user gave them
         self.without_sympy = ""  # why SymPy has no form of it, where that is so
         self.label = label or name
         self.latex = latex

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +37,27 @@ class CheckRow:
     digits: float | None = None  # on which all that were compared agree
     note: str = ""
     rule: str = ""  # the derivative as SymPy states it
+    written: str = ""  # the rule as it stands, where it is wrong
+    complex_step: float | None = None  # `numerical` where the code is analytic
+    differences: float | None = None  # extrapolated differences, beside it
     place: str = ""  # the user's file and line
     line: str = ""  # the text of that line
 
     @property
     def numbers(self) -> dict[str, float | None]:
         return {"forward": self.forward, "reverse": self.reverse, "SymPy": self.symbolic, "numerical": self.numerical}
+
+    @property
+    def agreement(self) -> dict[str, float]:
+        """How many digits each way shares with SymPy, or with forward mode where SymPy has no answer.
+
+        >>> row = CheckRow("v1", "exp", "exp(x)", "x", "agrees", 1.0, 1.0, 1.0, 1.0, complex_step=1.0, differences=1.0 + 1e-9)
+        >>> {way: round(digits) for way, digits in row.agreement.items()}
+        {'forward': 16, 'reverse': 16, 'complex step': 16, 'differences': 9}
+        """
+        truth = self.forward if self.symbolic is None else self.symbolic
+        ways = {"forward": self.forward, "reverse": self.reverse, "complex step": self.complex_step, "differences": self.differences}
+        return {way: shared_digits(value, truth) for way, value in ways.items() if value is not None and truth is not None}
 
     def __str__(self) -> str:
         what = f"{self.node} = {self.formula} ({self.operation})" if self.operation else self.formula
@@ -50,6 +66,8 @@ class CheckRow:
         lines = [f"{what}, derivative with respect to {self.argument}: {verdict}", f"  {numbers}"]
         if self.place:
             lines.append(f"  {self.place}" + (f": `{self.line}`" if self.line else ""))
+        if self.written:
+            lines.append(f"  written is    {self.written}")
         if self.rule:
             lines.append(f"  SymPy derives {self.rule}")
         return "\n".join(lines)
@@ -73,6 +91,16 @@ class CheckReport:
 
     def __bool__(self) -> bool:
         return self.ok
+
+    def agreement(self) -> str:
+        """A table of the digits that each way shares with SymPy, a row for each derivative."""
+        ways = ("forward", "reverse", "complex step", "differences")
+        cells: list[tuple[str, ...]] = [("node", "operation", "by", *ways)]
+        for row in self.rows:
+            digits = row.agreement
+            cells.append((row.node, row.formula, row.argument, *(f"{digits[way]:.1f}" if way in digits else "-" for way in ways)))
+        widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
     @property
     def first_wrong(self) -> CheckRow | None:
@@ -118,6 +146,16 @@ class CheckReport:
             return f"{framed(f'<thead>{head}</thead><tbody>{body}</tbody>')}<pre>{html.escape(self._findings())}</pre>"
 
         return mimebundle(self, {"text/plain": self.__str__, "text/html": page})
+
+
+def shared_digits(value: float, truth: float) -> float:
+    """How many leading digits two numbers share, at most 16.
+
+    >>> round(shared_digits(3.14, 3.14159), 1), shared_digits(2.0, 2.0), shared_digits(-1.0, 1.0)
+    (3.3, 16.0, 0.0)
+    """
+    size, apart = max(abs(value), abs(truth)), abs(value - truth)
+    return 16.0 if apart == 0 else max(0.0, min(16.0, -math.log10(apart / size)))
 
 
 def _shown(value: float | None, digits: int = 7) -> str:

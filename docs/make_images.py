@@ -5,6 +5,8 @@ Run from the repository's root: `python docs/make_images.py`. A test says when a
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import tempfile
@@ -14,16 +16,21 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 
 
+PAGES = ("README.md", "docs/backpropagation.md", "docs/explain.md")
+
+
 def drawn() -> dict[str, bytes]:
-    """Every picture that the README's first block saves, by name."""
-    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    if block is None:
-        raise SystemExit("README.md has no Python block")
+    """Every picture that the first Python block of a page saves, by name."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            exec(compile(block[1], "README.md", "exec"), {})
+            for page in PAGES:
+                block = re.search(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+                if block is None:
+                    raise SystemExit(f"{page} has no Python block")
+                with contextlib.redirect_stdout(io.StringIO()):
+                    exec(compile(block[1], page, "exec"), {})
         finally:
             os.chdir(before)
         return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}

@@ -290,7 +290,7 @@ DOMAINS: dict[str, Domain] = {
 }  # fmt: skip
 
 # Further entries, family by family, which are made with what stands above.
-for _family in ("reductions", "linalg", "ufuncs", "special", "shape", "complex", "fourier"):
+for _family in ("reductions", "linalg", "ufuncs", "special", "shape", "complex", "fourier", "windows"):
     DOMAINS |= import_module(f"domains_{_family}").DOMAINS
 
 

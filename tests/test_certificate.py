@@ -199,6 +199,27 @@ def test_the_report_says_all_there_is_to_say(monkeypatch: pytest.MonkeyPatch) ->
     assert "1 more not certified" in str(report) and text in str(report)
 
 
+def test_the_rule_as_written_stands_beside_the_one_that_sympy_derives(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(PRIMITIVES["divide"], "partials", (PRIMITIVES["divide"].partials[0], lambda y, x1, x2: y / x2))
+        assert "written is    d y / d x2 = y / x2\n  SymPy derives d divide(x1, x2) / d x2 = -x1/x2**2" in str(check(textbook, 0.5, 1.0))
+    monkeypatch.setattr(PRIMITIVES["sum"], "transpose", (lambda y_bar, x, axis, keepdims: np.broadcast_to(y_bar, x.shape) * 2,))
+    first = check(lambda x: np.sum(x), np.ones(3)).first_wrong
+    assert first is not None and first.written == "x_bar = broadcast_to(y_bar, (3,)) * 2"
+    assert check(lambda x: np.exp(x), 1.0).rows[0].written == ""
+
+
+def test_each_way_says_how_many_digits_it_shares_with_sympy(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = check(lambda x: np.exp(x) * abs(x), 0.7)
+    exp, absolute, *_ = (found.agreement for found in report.rows)
+    assert set(exp) == {"forward", "reverse", "complex step", "differences"} and set(absolute) == set(exp) - {"complex step"}
+    assert min(exp["forward"], exp["reverse"], exp["complex step"]) > 15 and 8 < exp["differences"] < 16
+    assert "v1    exp(x)      x   16.0" in report.agreement()
+    plant(monkeypatch, PRIMITIVES["exp"], 0, scaled)
+    wrong = check(lambda x: np.exp(x), 0.7).rows[0].agreement
+    assert wrong["forward"] == wrong["reverse"] == pytest.approx(2.0, abs=0.01) and wrong["complex step"] > 15
+
+
 def test_only_the_mode_that_is_wrong_is_accused(monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, PRIMITIVES["reshape"], 0, shuffled)
     first = check(lambda x: np.reshape(x, (3, 2)), np.arange(6.0).reshape(2, 3)).first_wrong

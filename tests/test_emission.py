@@ -65,6 +65,7 @@ NOT_TRACED_BACK = {
     "cumprod": "an axis -1 is counted from the front",
     "cumsum": "an axis -1 is counted from the front",
     "einsum": "of one number, which records nothing",
+    "first_max": "np.max shares the derivative among equal entries",
     "identity": "+x records nothing",
     "imag": "of a real number, which is a constant",
     "index": "an array of indices that is an argument becomes a parameter",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ class Box(NamedTuple):
     scope: str
     lines: tuple[Line, ...]
     title: str
+    marked: bool = False
 
 
 class Arrow(NamedTuple):
@@ -56,6 +58,7 @@ class Arrow(NamedTuple):
     head: str
     label: tuple[str, ...]
     title: str
+    marked: bool = False
 
 
 class Diagram(NamedTuple):
@@ -110,10 +113,13 @@ class Ids:
 
 
 def evaluated(subject: Any) -> EvaluationTrace:
-    """A node, graph or evaluation trace, as a trace of what is known of it.
+    """A node, graph, evaluation trace or explanation, as a trace of what is known of it.
 
     An eager node brings the values it holds, and the `grad` that `backward` left as adjoints.
     """
+    explained = getattr(subject, "trace", None)
+    if isinstance(explained, EvaluationTrace):
+        return explained
     if isinstance(subject, EvaluationTrace):
         return subject
     if not isinstance(subject, (Node, Graph)):
@@ -171,7 +177,28 @@ def owner(node: Node, collapsed: set[str]) -> str:
 # ------------------------------------------------------------------------------------------ diagram
 
 
-def diagram_of(subject: Any, *, partials: bool = False, collapse: Any = None, force: bool = False) -> Diagram:
+def marked_in(subject: Any, graph: Graph, highlight: Any) -> tuple[set[Node], set[tuple[Node, Node]]]:
+    """The nodes to mark, given themselves or by name, and the pairs whose arrows are marked, in either direction.
+
+    Nodes that follow each other in `highlight` are joined; an explanation brings its own.
+    """
+    if highlight is None:
+        nodes, pairs = getattr(subject, "highlight", ((), ()))
+    else:
+        by_name = {name: node for node, name in graph.names.items()}
+        wanted = [highlight] if isinstance(highlight, (str, Node)) else list(highlight)
+        unknown = [one for one in wanted if (one not in by_name if isinstance(one, str) else one not in graph.names)]
+        if unknown:
+            known = ", ".join(list(by_name)[:20])
+            raise InputError(f"highlight: no node {printable(str(unknown[0]), 60)!r} in {graph.name}; there are {known}")
+        nodes = [by_name[one] if isinstance(one, str) else one for one in wanted]
+        pairs = tuple(pairwise(nodes))
+    return set(nodes), {*pairs, *(pair[::-1] for pair in pairs)}
+
+
+def diagram_of(
+    subject: Any, *, partials: bool = False, collapse: Any = None, force: bool = False, highlight: Any = None
+) -> Diagram:
     """Boxes, arrows and frames for a node, a graph or an evaluation trace; see `viz.draw` for the arguments."""
     trace = evaluated(subject)
     graph = trace.graph
@@ -186,18 +213,19 @@ def diagram_of(subject: Any, *, partials: bool = False, collapse: Any = None, fo
             'Build parts of the graph under `with cg.scope("layer1"):`, which large drawings collapse into one box each, '
             "or pass force=True and wait."
         )
+    marked, ways = marked_in(subject, graph, highlight)
     scribe = _Scribe(trace, partials)
     boxes: dict[Any, Box] = {}  # by node, or by the name of a collapsed scope
     for node in graph.nodes:
         scope = owner(node, collapsed)
         if not scope:
-            boxes[node] = scribe.box(node)
+            boxes[node] = scribe.box(node)._replace(marked=node in marked)
         elif scope not in boxes:
-            boxes[scope] = scribe.scope_box(scope, swallowed[scope])
+            boxes[scope] = scribe.scope_box(scope, swallowed[scope])._replace(marked=not marked.isdisjoint(swallowed[scope]))
     frames = dict.fromkeys(prefix for box in boxes.values() for prefix in prefixes(box.scope))
     frame_ids = {scope: scribe.ids.make("scope", scope) for scope in frames}
     arrows = [
-        scribe.arrow(tail, head, ends)
+        scribe.arrow(tail, head, ends)._replace(marked=any((node.args[index], node) in ways for node, index in ends))
         for (tail, head, _), ends in _bundles(graph, lambda node: boxes[owner(node, collapsed) or node]).items()
     ]
     inputs = ", ".join(short_name(graph.names[node]) for node in graph.inputs)

@@ -107,14 +107,19 @@ def _node(box: Box, colours: dict[str, str]) -> str:
     if box.is_output:
         attributes.append("peripheries=2")
     if role != "operation":
-        attributes.append(f'fillcolor="{colours[role]}" color="{colours[role + "-line"]}"')
+        attributes.append(f'fillcolor="{colours[role]}"')
+    if box.marked:
+        attributes.append(f'penwidth=3 color="{colours["mark"]}"')
+    elif role != "operation":
+        attributes.append(f'color="{colours[role + "-line"]}"')
     attributes.append(f"label=<{_label(box, colours)}>")
     return f'"{box.id}" [{" ".join(filter(None, attributes))}]'
 
 
 def classes(box: Box) -> str:
     """What a page may select the box by."""
-    return " ".join(filter(None, [box.kind, "output" if box.is_output else "", _DERIVATIVES[box.derivative]]))
+    words = [box.kind, "output" if box.is_output else "", _DERIVATIVES[box.derivative], "marked" if box.marked else ""]
+    return " ".join(filter(None, words))
 
 
 def _label(box: Box, colours: dict[str, str]) -> str:
@@ -145,4 +150,5 @@ def _coloured(text: str, role: str, colours: dict[str, str]) -> str:
 
 def _edge(arrow: Arrow, colours: dict[str, str]) -> str:
     label = f" label=<{'<BR/>= '.join(map(escaped, arrow.label))}>" if arrow.label else ""
-    return f'"{arrow.tail}" -> "{arrow.head}" [id="{arrow.id}"{label}]'
+    mark = f' penwidth=2.5 color="{colours["mark"]}"' if arrow.marked else ""
+    return f'"{arrow.tail}" -> "{arrow.head}" [id="{arrow.id}"{mark}{label}]'

@@ -19,7 +19,7 @@ import secrets
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compgraph.errors import InputError
 from compgraph.evaluation import EvaluationTrace
@@ -29,17 +29,21 @@ from viz.dot import dot_text
 from viz.rendering import render, styled_svg
 from viz.themes import palette
 
+if TYPE_CHECKING:  # which brings SymPy
+    from compgraph.explanation import Explanation
+
 
 def draw(
-    subject: Node | Graph | EvaluationTrace,
+    subject: Node | Graph | EvaluationTrace | Explanation,
     *,
     theme: str = "light",
     direction: str = "LR",
     partials: bool = False,
     collapse: bool | str | Collection[str] | None = None,
     force: bool = False,
+    highlight: str | Node | Collection[str | Node] | None = None,
 ) -> Drawing:
-    """A drawing of an eager node and what it was computed from, of a graph, or of an evaluation trace.
+    """A drawing of an eager node and what it was computed from, of a graph, an evaluation trace, or an explanation.
 
     Each node shows its name, formula and value, and its tangent and adjoint where they have been computed; what has
     not been computed is left out, never shown as 0. Of an eager node, the adjoint is its `grad`.
@@ -47,12 +51,14 @@ def draw(
     `theme` is "light", "dark" or, for SVG, "auto", which follows the reader's system. `direction` is where the edges
     point: "LR", "TB", "RL" or "BT". `partials` writes the local partial on each edge into an elementwise primitive.
     `collapse` draws scopes as one box each: all of them (True), none (False), those named, or by default as many
-    as it takes to stay below 300 boxes. More than 2,000 boxes need `force=True`. Raises `InputError`.
+    as it takes to stay below 300 boxes. More than 2,000 boxes need `force=True`. `highlight` marks nodes, given themselves or
+    by name, and the edges between those that follow each other; an explanation marks the way of its NaNs by itself.
+    Raises `InputError`.
     """
     colours = palette(theme)
     if direction not in ("LR", "TB", "RL", "BT"):
         raise InputError(f"direction {direction!r}: it is 'LR', 'TB', 'RL' or 'BT'")
-    diagram = diagram_of(subject, partials=partials, collapse=collapse, force=force)
+    diagram = diagram_of(subject, partials=partials, collapse=collapse, force=force, highlight=highlight)
     return Drawing(diagram, dot_text(diagram, colours, direction), theme)
 
 

@@ -35,6 +35,7 @@ _ROLES: dict[str, tuple[str, str]] = {
     "frame-line": ("#d5dae0", "#3a424c"),
     "tangent": ("#0b62a8", "#6cb4ee"),
     "adjoint": ("#b8420a", "#f0915b"),
+    "mark": ("#c2185b", "#ff6fa3"),
 }
 THEMES: dict[str, dict[str, str]] = {
     theme: {role: colours[place] for role, colours in _ROLES.items()} for place, theme in enumerate(("light", "dark"))

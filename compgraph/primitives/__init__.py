@@ -19,9 +19,10 @@ from compgraph.primitives import (
     shape,
     sorting,
     special,
+    windows,
 )
 
 __all__ = [
     "arithmetic", "complex", "convolution", "elementary", "fourier", "indexing", "linalg", "products", "reduction", "rounding", "scan",
-    "selection", "shape", "sorting", "special",
+    "selection", "shape", "sorting", "special", "windows",
 ]  # fmt: skip

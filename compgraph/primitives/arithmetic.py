@@ -9,6 +9,7 @@ import numpy as np
 from compgraph.errors import DtypeError
 from compgraph.graph import Aval, bind
 from compgraph.origins import here
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import elementwise, linear, nondifferentiable, shape_of
 
 add = elementwise(
@@ -64,7 +65,7 @@ def _power_by_exponent(y: Any, x1: Any, x2: Any) -> Any:
 power = elementwise(
     "power", arity=2, code="{0} ** {1}",
     partials=(_power_by_base, _power_by_exponent),
-    sympy=lambda sp, x1, x2: x1**x2, label="**", latex="{0}^{{{1}}}",
+    kink=lambda x1, x2: (x1 == 0) & (x2 < 1), sympy=lambda sp, x1, x2: x1**x2, label="**", latex="{0}^{{{1}}}", cost=costs.power,
 )  # fmt: skip
 identity = elementwise(
     # A new node for an old value: what a nested derivative is taken with respect to.
@@ -107,6 +108,7 @@ for _name, _symbol, _relation, _latex in (
 ):  # fmt: skip
     nondifferentiable(
         _name, code="{0} %s {1}" % _symbol, label=_symbol, latex="{0} %s {1}" % _latex, takes_complex=_symbol in ("==", "!="),
+        kink=lambda x1, x2: x1 == x2,
         sympy=lambda sp, x1, x2, _relation=_relation: getattr(sp, _relation)(x1, x2),
     )  # fmt: skip
 logical_not = nondifferentiable("logical_not", code="xp.logical_not({0})", sympy=lambda sp, x: sp.Not(x), label="not")

@@ -51,12 +51,12 @@ def _entrywise(name: str) -> Rule:
 
 real = linear(
     # Re(y_bar * Re(x_dot)) = Re(y_bar * x_dot), for the adjoint y_bar of a real number is real.
-    "real", code="xp.real({0})", infer=_infer_part, transpose=(lambda y_bar, x: y_bar,), batch=_entrywise("real"),
+    "real", cost="views", code="xp.real({0})", infer=_infer_part, transpose=(lambda y_bar, x: y_bar,), batch=_entrywise("real"),
     analytic=False, sympy=lambda sp, x: sp.re(x), label="Re", latex=r"\Re {0}",
 )  # fmt: skip
 imag = linear(
     # Re(y_bar * Im(x_dot)) = Re(-i y_bar * x_dot). On the left, Python's -1j would make a Python number of a NumPy one.
-    "imag", code="xp.imag({0})", infer=_infer_part, transpose=(lambda y_bar, x: y_bar * -1j,), batch=_entrywise("imag"),
+    "imag", cost="views", code="xp.imag({0})", infer=_infer_part, transpose=(lambda y_bar, x: y_bar * -1j,), batch=_entrywise("imag"),
     analytic=False, sympy=lambda sp, x: sp.im(x), label="Im", latex=r"\Im {0}",
 )  # fmt: skip
 conjugate = linear(
@@ -74,7 +74,7 @@ def _tangent_of_magnitude(y: Any, x_dots: Any, x: Any) -> Any:
 
 magnitude = general(
     "magnitude", code="abs({0})", infer=_infer_part, tangent=_tangent_of_magnitude, takes_complex=True,
-    batch=_entrywise("magnitude"), sympy=lambda sp, x: sp.Abs(x), label="|z|", latex="|{0}|", cost="transcendentals",
+    batch=_entrywise("magnitude"), kink=lambda x: x == 0, sympy=lambda sp, x: sp.Abs(x), label="|z|", latex="|{0}|", cost="transcendentals",
 )  # fmt: skip
 
 
@@ -86,5 +86,6 @@ def _tangent_of_angle(y: Any, x_dots: Any, x: Any) -> Any:
 
 angle = general(
     "angle", code="xp.angle({0})", infer=_infer_part, tangent=_tangent_of_angle, takes_complex=True,
-    batch=_entrywise("angle"), sympy=lambda sp, x: sp.arg(x), latex=r"\arg {0}", cost="transcendentals",
+    batch=_entrywise("angle"), kink=lambda x: (x.imag == 0) & (x.real <= 0),
+    sympy=lambda sp, x: sp.arg(x), latex=r"\arg {0}", cost="transcendentals",
 )  # fmt: skip

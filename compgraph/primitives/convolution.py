@@ -6,6 +6,7 @@ from typing import Any
 
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval, bind
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import linear, result_dtype, shape_of
 
 
@@ -35,5 +36,5 @@ def _transpose_v(y_bar: Any, x: Any, v: Any, *, mode: str) -> Any:
 
 convolve = linear(
     "convolve", code="xp.convolve({0}, {1}, mode={mode})", infer=_infer, groups=((0,), (1,)), transpose=(_transpose_x, _transpose_v),
-    label="*", latex=r"{0} * {1}", cost="multiplications",
+    label="*", latex=r"{0} * {1}", cost=costs.convolve,
 )  # fmt: skip

@@ -21,18 +21,20 @@ expm1 = elementwise(
     "expm1", code="xp.expm1({0})", partials=(lambda y, x: y + 1,),
     sympy=lambda sp, x: sp.exp(x) - 1, latex="e^{{{0}}} - 1",
 )  # fmt: skip
-sqrt = elementwise("sqrt", code="xp.sqrt({0})", partials=(lambda y, x: 0.5 / y,), latex=r"\sqrt{{{0}}}")
+sqrt = elementwise(
+    "sqrt", code="xp.sqrt({0})", partials=(lambda y, x: 0.5 / y,), kink=lambda x: x == 0, latex=r"\sqrt{{{0}}}"
+)
 
 sin = elementwise("sin", code="xp.sin({0})", partials=(lambda y, x: np.cos(x),), latex=r"\sin {0}")
 cos = elementwise("cos", code="xp.cos({0})", partials=(lambda y, x: -np.sin(x),), latex=r"\cos {0}")
 tan = elementwise("tan", code="xp.tan({0})", partials=(lambda y, x: 1 + y * y,), latex=r"\tan {0}")
 arcsin = elementwise(
     "arcsin", code="xp.arcsin({0})", partials=(lambda y, x: 1 / np.sqrt(1 - x * x),),
-    sympy=lambda sp, x: sp.asin(x), latex=r"\arcsin {0}",
+    kink=lambda x: abs(x) == 1, sympy=lambda sp, x: sp.asin(x), latex=r"\arcsin {0}",
 )  # fmt: skip
 arccos = elementwise(
     "arccos", code="xp.arccos({0})", partials=(lambda y, x: -1 / np.sqrt(1 - x * x),),
-    sympy=lambda sp, x: sp.acos(x), latex=r"\arccos {0}",
+    kink=lambda x: abs(x) == 1, sympy=lambda sp, x: sp.acos(x), latex=r"\arccos {0}",
 )  # fmt: skip
 arctan = elementwise(
     "arctan", code="xp.arctan({0})", partials=(lambda y, x: 1 / (1 + x * x),),
@@ -56,7 +58,7 @@ log10 = elementwise(
 )  # fmt: skip
 cbrt = elementwise(
     "cbrt", code="xp.cbrt({0})", partials=(lambda y, x: 1 / (3 * y * y),), analytic=False,
-    sympy=lambda sp, x: sp.sign(x) * sp.cbrt(sp.Abs(x)), latex=r"\sqrt[3]{{{0}}}",
+    kink=lambda x: x == 0, sympy=lambda sp, x: sp.sign(x) * sp.cbrt(sp.Abs(x)), latex=r"\sqrt[3]{{{0}}}",
 )  # fmt: skip
 
 arcsinh = elementwise(
@@ -65,7 +67,7 @@ arcsinh = elementwise(
 )  # fmt: skip
 arccosh = elementwise(
     "arccosh", code="xp.arccosh({0})", partials=(lambda y, x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1)),),
-    sympy=lambda sp, x: sp.acosh(x), latex=r"\mathrm{{arcosh}}\, {0}",
+    kink=lambda x: x == 1, sympy=lambda sp, x: sp.acosh(x), latex=r"\mathrm{{arcosh}}\, {0}",
 )  # fmt: skip
 arctanh = elementwise(
     "arctanh", code="xp.arctanh({0})", partials=(lambda y, x: 1 / ((1 - x) * (1 + x)),),
@@ -101,12 +103,12 @@ def _along(x: Any, x1: Any, x2: Any) -> Any:
 hypot = elementwise(
     "hypot", arity=2, code="xp.hypot({0}, {1})", analytic=False,
     partials=(lambda y, x1, x2: _ratio(x1, y), lambda y, x1, x2: _ratio(x2, y)),
-    sympy=lambda sp, x1, x2: sp.sqrt(x1**2 + x2**2), latex=r"\sqrt{{{0}^2 + {1}^2}}",
+    kink=lambda x1, x2: (x1 == 0) & (x2 == 0), sympy=lambda sp, x1, x2: sp.sqrt(x1**2 + x2**2), latex=r"\sqrt{{{0}^2 + {1}^2}}",
 )  # fmt: skip
 arctan2 = elementwise(
     "arctan2", arity=2, code="xp.arctan2({0}, {1})", analytic=False,
     partials=(lambda y, x1, x2: _along(x2, x1, x2), lambda y, x1, x2: -_along(x1, x1, x2)),
-    sympy=lambda sp, x1, x2: sp.atan2(x1, x2), latex=r"\mathrm{{atan2}}({0}, {1})",
+    kink=lambda x1, x2: (x1 == 0) & (x2 <= 0), sympy=lambda sp, x1, x2: sp.atan2(x1, x2), latex=r"\mathrm{{atan2}}({0}, {1})",
 )  # fmt: skip
 
 
@@ -131,7 +133,8 @@ copysign = elementwise(
     # |x1| with the sign of x2, which is a step: no derivative by x2, and by x1 that of |x1|, 0 at 0.
     "copysign", arity=2, code="xp.copysign({0}, {1})", analytic=False,
     partials=(lambda y, x1, x2: np.sign(x1) * np.copysign(1.0, x2), None),
-    sympy=lambda sp, x1, x2: sp.Abs(x1) * sp.sign(x2), latex=r"|{0}| \,\mathrm{{sign}}({1})", cost="comparisons",
+    kink=lambda x1, x2: (x1 == 0) | (x2 == 0), sympy=lambda sp, x1, x2: sp.Abs(x1) * sp.sign(x2),
+    latex=r"|{0}| \,\mathrm{{sign}}({1})", cost="comparisons",
 )  # fmt: skip
 
 
@@ -168,13 +171,16 @@ elementwise(
 
 elementwise(
     "relu", code="relu({0})", helper=relu, partials=(lambda y, x: x > 0,), analytic=False,
-    sympy=lambda sp, x: sp.Max(x, 0), latex=r"\max({0}, 0)", cost="comparisons",
+    kink=lambda x: x == 0, sympy=lambda sp, x: sp.Max(x, 0), latex=r"\max({0}, 0)", cost="comparisons",
 )  # fmt: skip
 elementwise(
     "abs", code="abs({0})", partials=(lambda y, x: np.sign(x),), analytic=False, takes_complex="magnitude",
-    sympy=lambda sp, x: sp.Abs(x), label="|x|", latex="|{0}|", cost="comparisons",
+    kink=lambda x: x == 0, sympy=lambda sp, x: sp.Abs(x), label="|x|", latex="|{0}|", cost="comparisons",
 )  # fmt: skip
-sign = nondifferentiable("sign", code="xp.sign({0})", takes_complex=False, sympy=lambda sp, x: sp.sign(x), latex=r"\mathrm{{sign}}({0})")
+sign = nondifferentiable(
+    "sign", code="xp.sign({0})", takes_complex=False, kink=lambda x: x == 0,
+    sympy=lambda sp, x: sp.sign(x), latex=r"\mathrm{{sign}}({0})",
+)  # fmt: skip
 
 
 def _share(wins: Any, ties: Any) -> Any:
@@ -185,12 +191,12 @@ def _share(wins: Any, ties: Any) -> Any:
 maximum = elementwise(
     "maximum", arity=2, code="xp.maximum({0}, {1})", analytic=False, selects=True,
     partials=(lambda y, x1, x2: _share(x1 > x2, x1 == x2), lambda y, x1, x2: _share(x2 > x1, x1 == x2)),
-    sympy=lambda sp, x1, x2: sp.Max(x1, x2), label="max", latex=r"\max({0}, {1})", cost="comparisons",
+    kink=lambda x1, x2: x1 == x2, sympy=lambda sp, x1, x2: sp.Max(x1, x2), label="max", latex=r"\max({0}, {1})", cost="comparisons",
 )  # fmt: skip
 minimum = elementwise(
     "minimum", arity=2, code="xp.minimum({0}, {1})", analytic=False, selects=True,
     partials=(lambda y, x1, x2: _share(x1 < x2, x1 == x2), lambda y, x1, x2: _share(x2 < x1, x1 == x2)),
-    sympy=lambda sp, x1, x2: sp.Min(x1, x2), label="min", latex=r"\min({0}, {1})", cost="comparisons",
+    kink=lambda x1, x2: x1 == x2, sympy=lambda sp, x1, x2: sp.Min(x1, x2), label="min", latex=r"\min({0}, {1})", cost="comparisons",
 )  # fmt: skip
 
 
@@ -202,10 +208,10 @@ def _wins(x1: Any, beats: Any, x2: Any) -> Any:
 fmax = elementwise(
     "fmax", arity=2, code="xp.fmax({0}, {1})", analytic=False, selects=True,
     partials=(lambda y, x1, x2: _wins(x1, x1 > x2, x2), lambda y, x1, x2: _wins(x2, x2 > x1, x1)),
-    sympy=lambda sp, x1, x2: sp.Max(x1, x2), label="fmax", latex=r"\max({0}, {1})", cost="comparisons",
+    kink=lambda x1, x2: x1 == x2, sympy=lambda sp, x1, x2: sp.Max(x1, x2), label="fmax", latex=r"\max({0}, {1})", cost="comparisons",
 )  # fmt: skip
 fmin = elementwise(
     "fmin", arity=2, code="xp.fmin({0}, {1})", analytic=False, selects=True,
     partials=(lambda y, x1, x2: _wins(x1, x1 < x2, x2), lambda y, x1, x2: _wins(x2, x2 < x1, x1)),
-    sympy=lambda sp, x1, x2: sp.Min(x1, x2), label="fmin", latex=r"\min({0}, {1})", cost="comparisons",
+    kink=lambda x1, x2: x1 == x2, sympy=lambda sp, x1, x2: sp.Min(x1, x2), label="fmin", latex=r"\min({0}, {1})", cost="comparisons",
 )  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 
 from compgraph.errors import DtypeError, ShapeError
 from compgraph.graph import Aval, Primitive, bind
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import Rule, linear, shape_of
 
 Axes = tuple[int, ...]  # not negative, distinct; the last one is that of the halved spectrum
@@ -70,7 +71,7 @@ def _batch(name: str) -> Rule:
 def _complex(name: str) -> Primitive:
     return linear(
         name, code=f"xp.fft.{name}({{0}}, axes={{axes}}, norm={{norm}})", infer=_infer_complex, batch=_batch(name),
-        transpose=(lambda y_bar, x, axes, norm: bind(name, y_bar, axes=axes, norm=norm),), cost="multiplications",
+        transpose=(lambda y_bar, x, axes, norm: bind(name, y_bar, axes=axes, norm=norm),), cost=costs.fourier,
     )  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def _transpose_irfftn(x_bar: Any, y: Any, length: int, axes: Axes, norm: str | N
 
 rfftn = linear(
     "rfftn", code="xp.fft.rfftn({0}, axes={axes}, norm={norm})", infer=_infer_rfftn, batch=_batch("rfftn"), analytic=False,
-    transpose=(_transpose_rfftn,), cost="multiplications",
+    transpose=(_transpose_rfftn,), cost=costs.fourier,
 )  # fmt: skip
 
 
@@ -113,7 +114,7 @@ def irfftn(x, length, axes, norm):  # type: ignore[no-untyped-def]
 
 irfftn_ = linear(
     "irfftn", code="irfftn({0}, {length}, {axes}, {norm})", helper=irfftn, infer=_infer_irfftn, batch=_batch("irfftn"), analytic=False,
-    transpose=(_transpose_irfftn,), cost="multiplications",
+    transpose=(_transpose_irfftn,), cost=costs.fourier,
 )  # fmt: skip
 
 for _transform in (fftn, ifftn, rfftn, irfftn_):

@@ -13,6 +13,7 @@ import numpy as np
 
 from compgraph.errors import NodeIndexError, ShapeError
 from compgraph.graph import Aval, bind, placed
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import aligned, all_batched, batch_size, linear, result_dtype, shape_of
 
 
@@ -58,6 +59,8 @@ def scatter_add(x, index, shape):  # type: ignore[no-untyped-def]
     parts = index if isinstance(index, tuple) else (index,)
     if all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts):
         y[index] = x[()]  # slices and integers read nothing twice; [()] makes a number of an array without axes
+    elif x.size <= 512 or 64 * x.size < y.size:  # few: to number all places would take longer
+        np.add.at(y, index, x)
     else:  # along one axis, where np.add.at is fast
         places = np.arange(y.size).reshape(y.shape)[index]
         np.add.at(y.reshape(-1), np.reshape(places, -1), np.reshape(x, -1))
@@ -203,12 +206,12 @@ def _batch_assign(flags: Any, x: Any, value: Any, *indices: Any, index: Any) -> 
 index = linear(
     "index", code="{0}[{index}]", infer=_infer_index, batch=_batch_index,
     transpose=(lambda y_bar, x, *indices, index: bind("scatter_add", y_bar, *indices, index=index, shape=shape_of(x)),),
-    label="[ ]",
+    label="[ ]", cost=costs.index,
 )  # fmt: skip
 linear(
     "scatter_add", code="scatter_add({0}, {index}, {shape})", helper=scatter_add, batch=_batch_scatter_add, infer=_infer_scatter_add,
     transpose=(lambda y_bar, x, *indices, index, shape: bind("index", y_bar, *indices, index=index),),
-    label="scatter", cost="additions",
+    label="scatter", cost=costs.scatter_add,
 )  # fmt: skip
 linear(
     "assign", code="assign({0}, {1}, {index})", helper=assign, batch=_batch_assign, infer=_infer_assign, groups=((0, 1),),

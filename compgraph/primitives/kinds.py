@@ -8,7 +8,8 @@
 | none | `differentiable=False`, said aloud | zero | zero |
 
 Rules are written in NumPy and run on whatever they are given: on nodes they build graph, on arrays they compute.
-A partial that is the Python number 1 or -1 costs nothing in either sweep.
+A partial that is the Python number 1 or -1 costs nothing in either sweep. Where a derivative does not exist is said at the
+primitive too, by `kink`; what is taken there is in docs/conventions.md.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from compgraph.errors import NodeAxisError, ShapeError
 from compgraph.graph import Aval, Node, Primitive, bind, register
 
 Rule = Callable[..., Any]
+Cost = str | Callable[..., dict[str, int]]  # what is done once an entry of the result, or a count: see `costs.py`
 
 
 # ------------------------------------------------------------------------------ shapes and dtypes
@@ -140,10 +142,11 @@ def elementwise(
     sympy: Rule | None = None,
     label: str = "",
     latex: str = "",
-    cost: str = "transcendentals",
+    cost: Cost = "transcendentals",
     analytic: bool = True,
     takes_complex: bool | str | None = None,
     selects: bool = False,
+    kink: Rule | None = None,
     helper: Rule | None = None,
     module: str = "",
 ) -> Primitive:
@@ -154,6 +157,7 @@ def elementwise(
     which the complex-step check uses. It says too that the partials are those of a holomorphic function: without it
     complex arguments are refused, unless `takes_complex` names the primitive that stands in for them.
     `selects` says that a partial is 0 for what was not selected, whatever its own derivative is (see `reverse_mode.sweep`).
+    `kink` is `(*xs) -> array of truth values`: where the derivative does not exist, and the partials are a convention.
     `module` is the optional module that the code calls by its last name. `sympy` is `(sympy, *symbols) -> expression`.
     """
     if not isinstance(partials, tuple):
@@ -161,7 +165,8 @@ def elementwise(
         partials = tuple(lambda y, *xs, _i=index: together(y, *xs)[_i] for index in range(arity))
     primitive = Primitive(
         name, code, infer=_not_yet, partials=partials, analytic=analytic, takes_complex=takes_complex, selects=selects,
-        helper=helper, module=module, sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex, cost=cost,
+        kink=kink, helper=helper, module=module, sympy=sympy or (lambda sp, *xs: getattr(sp, name)(*xs)), label=label, latex=latex,
+        cost=cost,
     )  # fmt: skip
     primitive.infer = infer_elementwise(primitive)
     primitive.batch = entrywise(primitive)
@@ -177,7 +182,7 @@ def linear(
     groups: tuple[tuple[int, ...], ...] = ((0,),),
     label: str = "",
     latex: str = "",
-    cost: str = "moves",
+    cost: Cost = "moves",
     analytic: bool = True,
     selects: bool = False,
     batch: Rule | None = None,
@@ -206,22 +211,23 @@ def general(
     tangent: Rule,
     label: str = "",
     latex: str = "",
-    cost: str = "comparisons",
+    cost: Cost = "comparisons",
     analytic: bool = False,
     takes_complex: bool | None = None,
     batch: Rule | None = None,
+    kink: Rule | None = None,
     helper: Rule | None = None,
     sympy: Rule | None = None,
 ) -> Primitive:
     """Any other differentiable operation: `tangent` is `(y, x_dots, *xs, **params) -> y_dot`, linear in `x_dots`.
 
     `x_dots` has one entry an argument, None where there is no tangent. `takes_complex` says whether the rule holds for
-    complex arguments, which it does wherever it is `analytic`.
+    complex arguments, which it does wherever it is `analytic`. `kink` is as in `elementwise`, and takes the parameters too.
     """
     primitive = Primitive(
-        name, code, infer=infer, tangent=tangent, analytic=analytic, takes_complex=takes_complex, batch=batch, helper=helper, sympy=sympy,
-        label=label, latex=latex, cost=cost,
-    )
+        name, code, infer=infer, tangent=tangent, analytic=analytic, takes_complex=takes_complex, batch=batch, kink=kink, helper=helper,
+        sympy=sympy, label=label, latex=latex, cost=cost,
+    )  # fmt: skip
     return register(primitive)
 
 
@@ -232,16 +238,17 @@ def nondifferentiable(
     infer: Rule | None = None,
     label: str = "",
     latex: str = "",
-    cost: str = "comparisons",
+    cost: Cost = "comparisons",
     takes_complex: bool = True,
     batch: Rule | None = None,
+    kink: Rule | None = None,
     helper: Rule | None = None,
     sympy: Rule | None = None,
 ) -> Primitive:
-    """An operation whose derivative is zero wherever it exists, said aloud: both sweeps stop here."""
+    """An operation whose derivative is zero wherever it exists, said aloud: both sweeps stop here. `kink` says where it jumps."""
     primitive = Primitive(
-        name, code, infer=infer or _not_yet, differentiable=False, takes_complex=takes_complex, batch=batch, helper=helper, sympy=sympy,
-        label=label, latex=latex, cost=cost,
+        name, code, infer=infer or _not_yet, differentiable=False, takes_complex=takes_complex, batch=batch, kink=kink, helper=helper,
+        sympy=sympy, label=label, latex=latex, cost=cost,
     )  # fmt: skip
     if infer is None:
         primitive.infer = infer_elementwise(primitive)

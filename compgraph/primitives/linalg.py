@@ -20,6 +20,7 @@ import numpy as np
 
 from compgraph.errors import LinearAlgebraError
 from compgraph.graph import Aval, Primitive, bind, register
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import Rule, all_aligned, general, linear, nondifferentiable, shape_of
 from compgraph.primitives.products import swapped
 
@@ -118,7 +119,7 @@ def _symmetric_from(x: Any, upper: bool) -> Any:
 
 
 def _decomposition(name: str, **fields: Any) -> Primitive:
-    primitive = general(name, batch=_of_each(name), cost="multiplications", **fields)
+    primitive = general(name, batch=_of_each(name), **fields)
     primitive.without_sympy = NO_FORM
     return primitive
 
@@ -127,7 +128,7 @@ def _decomposition(name: str, **fields: Any) -> Primitive:
 
 # d(A^-1) = -A^-1 dA A^-1.
 inv = _decomposition(
-    "inv", code="xp.linalg.inv({0})", infer=_square, tangent=lambda y, x_dots, x: -(y @ x_dots[0] @ y), analytic=True,
+    "inv", cost=costs.inverse, code="xp.linalg.inv({0})", infer=_square, tangent=lambda y, x_dots, x: -(y @ x_dots[0] @ y), analytic=True,
     latex="{0}^{{-1}}",
 )  # fmt: skip
 
@@ -149,7 +150,7 @@ solve = register(Primitive(
     "solve", "xp.linalg.solve({0}, {1})", infer=_infer_solve, groups=((1,),),
     transpose=(None, lambda y_bar, a, b: bind("solve", swapped(a), y_bar)),
     tangent=lambda y, x_dots, a, b: -bind("solve", a, x_dots[0] @ y),
-    analytic=True, batch=_batch_solve, cost="multiplications", latex="{0}^{{-1}} {1}",
+    analytic=True, batch=_batch_solve, cost=costs.lu_solve, latex="{0}^{{-1}} {1}",
 ))  # fmt: skip
 solve.without_sympy = NO_FORM
 
@@ -180,6 +181,7 @@ def _tangent_of_cofactors(y: Any, x_dots: Any, x: Any) -> Any:
 
 cofactors_ = _decomposition(
     "cofactors", code="cofactors({0})", helper=cofactors, infer=_square, tangent=_tangent_of_cofactors, takes_complex=True,
+    cost=costs.cofactors,
     latex=r"\mathrm{{cof}}({0})",
 )  # fmt: skip
 
@@ -192,6 +194,7 @@ def _infer_det(x: Any) -> Aval:
 # d det(A) = <cof(A), dA>: Jacobi's formula, without dividing by the determinant.
 det = _decomposition(
     "det", code="xp.linalg.det({0})", infer=_infer_det, tangent=lambda y, x_dots, x: _over_matrices(bind("cofactors", x) * x_dots[0]),
+    cost=costs.det,
     takes_complex=True, latex=r"\det {0}",
 )  # fmt: skip
 
@@ -208,7 +211,7 @@ def _tangent_of_slogdet(y: Any, x_dots: Any, x: Any) -> Any:
 
 
 slogdet = _decomposition(
-    "slogdet", code="xp.stack(xp.linalg.slogdet({0}), axis=-1)", infer=_infer_slogdet, tangent=_tangent_of_slogdet,
+    "slogdet", cost=costs.slogdet, code="xp.stack(xp.linalg.slogdet({0}), axis=-1)", infer=_infer_slogdet, tangent=_tangent_of_slogdet,
     latex=r"(\mathrm{{sign}}, \ln|\cdot|) \det {0}",
 )  # fmt: skip
 
@@ -233,7 +236,7 @@ def _tangent_of_pinv(y: Any, x_dots: Any, x: Any, *, rtol: float) -> Any:
 
 
 pinv = _decomposition(
-    "pinv", code="xp.linalg.pinv({0}, rtol={rtol})", infer=_infer_pinv, tangent=_tangent_of_pinv, latex="{0}^+",
+    "pinv", cost=costs.pinv, code="xp.linalg.pinv({0}, rtol={rtol})", infer=_infer_pinv, tangent=_tangent_of_pinv, latex="{0}^+",
 )  # fmt: skip
 
 
@@ -251,6 +254,7 @@ def _tangent_of_cholesky(y: Any, x_dots: Any, x: Any, *, upper: bool) -> Any:
 
 cholesky = _decomposition(
     "cholesky", code="xp.linalg.cholesky({0}, upper={upper})", infer=lambda x, upper: _square(x), tangent=_tangent_of_cholesky,
+    cost=costs.cholesky,
 )  # fmt: skip
 
 
@@ -282,7 +286,7 @@ def _tangent_of_qr(y: Any, x_dots: Any, x: Any) -> Any:
     return np.concatenate([q_dot, bind("triu", inner - skew, k=0) @ r], axis=-2)
 
 
-qr = _decomposition("qr", code="qr_parts({0})", helper=qr_parts, infer=_infer_qr, tangent=_tangent_of_qr)
+qr = _decomposition("qr", cost=costs.qr, code="qr_parts({0})", helper=qr_parts, infer=_infer_qr, tangent=_tangent_of_qr)
 
 
 # ------------------------------------------------------------------------- eigenvalues, singular values
@@ -308,7 +312,9 @@ def _tangent_of_eigh(y: Any, x_dots: Any, x: Any, *, UPLO: str) -> Any:
     return np.concatenate([_as_row(_diagonal(p)), v_dot], axis=-2)
 
 
-eigh = _decomposition("eigh", code="eigh_parts({0}, {UPLO})", helper=eigh_parts, infer=_infer_eigen, tangent=_tangent_of_eigh)
+eigh = _decomposition(
+    "eigh", cost=costs.eigh, code="eigh_parts({0}, {UPLO})", helper=eigh_parts, infer=_infer_eigen, tangent=_tangent_of_eigh,
+)  # fmt: skip
 
 
 def eig_parts(a: np.ndarray, to_complex: bool) -> np.ndarray:
@@ -352,6 +358,7 @@ def _rescaling(v: Any, v_dot: Any) -> Any:
 # Not holomorphic: the length and the phase of the vectors are not.
 eig = _decomposition(
     "eig", code="eig_parts({0}, {to_complex})", helper=eig_parts, infer=_infer_eig, tangent=_tangent_of_eig, takes_complex=True,
+    cost=costs.eig,
 )  # fmt: skip
 
 
@@ -364,6 +371,7 @@ def inverse_basis(v: np.ndarray) -> np.ndarray:
 
 inverse_basis_ = _decomposition(
     "inverse_basis", code="inverse_basis({0})", helper=inverse_basis, infer=_square, tangent=lambda y, x_dots, x: -(y @ x_dots[0] @ y),
+    cost=costs.inverse,
     takes_complex=True, latex="{0}^{{-1}}",
 )  # fmt: skip
 
@@ -406,7 +414,7 @@ def _tangent_of_svd(y: Any, x_dots: Any, x: Any) -> Any:
     return np.concatenate([u_dot, _as_row(_diagonal(p)), v_dot], axis=-2)
 
 
-svd = _decomposition("svd", code="svd_parts({0})", helper=svd_parts, infer=_infer_svd, tangent=_tangent_of_svd)
+svd = _decomposition("svd", cost=costs.svd, code="svd_parts({0})", helper=svd_parts, infer=_infer_svd, tangent=_tangent_of_svd)
 
 
 # ------------------------------------------------------------------------------------- norm and rank
@@ -428,12 +436,13 @@ def _batch_norm(flags: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) ->
 
 norm = general(
     "norm", code="xp.sqrt(xp.sum(xp.square({0}), axis={axis}, keepdims={keepdims}))", infer=_infer_norm, tangent=_tangent_of_norm,
-    batch=_batch_norm, analytic=True, sympy=lambda sp, *xs: sp.sqrt(sp.Add(*(x**2 for x in xs))), latex=r"\Vert {0} \Vert",
-    cost="multiplications",
+    batch=_batch_norm, analytic=True, sympy=lambda sp, *xs: sp.sqrt(sp.Add(*(x**2 for x in xs))),
+    kink=lambda x, axis, keepdims: ~np.any(x, axis=axis, keepdims=keepdims), latex=r"\Vert {0} \Vert", cost=costs.norm,
 )  # fmt: skip
 
 matrix_rank = nondifferentiable(
-    "matrix_rank", code="xp.asarray(xp.linalg.matrix_rank({0}, rtol={rtol}))[()]", batch=_of_each("matrix_rank"), cost="multiplications",
+    "matrix_rank", code="xp.asarray(xp.linalg.matrix_rank({0}, rtol={rtol}))[()]", batch=_of_each("matrix_rank"),
+    cost=costs.singular_values,
     infer=lambda x, rtol: (matrix_shape(x) and x.shape[:-2], np.dtype(np.int64)),
 )  # fmt: skip
 matrix_rank.without_sympy = NO_FORM

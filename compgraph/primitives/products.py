@@ -9,6 +9,7 @@ import numpy as np
 
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval, bind
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import all_aligned, linear, result_dtype, shape_of, single_ndim
 
 # ------------------------------------------------------------------------------------------- matmul
@@ -76,7 +77,7 @@ def _batch_matmul(flags: Any, a: Any, b: Any) -> Any:
 
 matmul = linear(
     "matmul", code="{0} @ {1}", infer=_infer_matmul, groups=((0,), (1,)), batch=_batch_matmul,
-    transpose=(_transpose_left, _transpose_right), label="@", latex="{0} {1}", cost="multiplications",
+    transpose=(_transpose_left, _transpose_right), label="@", latex="{0} {1}", cost=costs.matmul,
 )  # fmt: skip
 
 
@@ -170,5 +171,5 @@ def _batch_einsum(flags: Any, *xs: Any, subscripts: str) -> Any:
 einsum = linear(
     # `optimize` lets NumPy use BLAS where two operands allow it.
     "einsum", code="xp.einsum({subscripts}, {*}, optimize=True)", infer=_infer_einsum, transpose=_transpose_einsum,
-    groups=((0,), (1,)), batch=_batch_einsum, cost="multiplications",
+    groups=((0,), (1,)), batch=_batch_einsum, cost=costs.einsum,
 )  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval, bind
+from compgraph.primitives import costs
 from compgraph.primitives.arithmetic import cast
 from compgraph.primitives.kinds import (
     Rule,
@@ -59,12 +61,12 @@ def _batch(name: str) -> Rule:
 
 sum_ = linear(
     "sum", code="xp.sum({0}, axis={axis}, keepdims={keepdims})", infer=_infer(np.sum),
-    transpose=(_spread,), batch=_batch("sum"), label="sum", latex=r"\sum {0}", cost="additions",
+    transpose=(_spread,), batch=_batch("sum"), label="sum", latex=r"\sum {0}", cost=costs.folded("additions"),
 )  # fmt: skip
 mean = linear(
     "mean", code="xp.mean({0}, axis={axis}, keepdims={keepdims})", infer=_infer(np.mean),
     transpose=(lambda y_bar, x, axis, keepdims: _spread(y_bar / _count(x, axis), x, axis, keepdims),),
-    batch=_batch("mean"), latex=r"\mathrm{{mean}}({0})", cost="additions",
+    batch=_batch("mean"), latex=r"\mathrm{{mean}}({0})", cost=costs.mean,
 )  # fmt: skip
 
 
@@ -75,13 +77,19 @@ def _tangent_of_extreme(y: Any, x_dots: Any, x: Any, *, axis: Any, keepdims: boo
     return np.sum(taken * x_dots[0], axis=axis, keepdims=keepdims) / total
 
 
+def _ties(x: Any, *, axis: Any, keepdims: bool, extreme: Any) -> Any:
+    return np.sum(x == extreme(x, axis=axis, keepdims=True), axis=axis, keepdims=keepdims) > 1
+
+
 max_ = general(
     "max", code="xp.max({0}, axis={axis}, keepdims={keepdims})", infer=_infer_extreme, tangent=_tangent_of_extreme,
-    batch=_batch("max"), sympy=lambda sp, *xs: sp.Max(*xs), latex=r"\max {0}",
+    batch=_batch("max"), kink=partial(_ties, extreme=np.max), sympy=lambda sp, *xs: sp.Max(*xs),
+    latex=r"\max {0}", cost=costs.folded("comparisons"),
 )  # fmt: skip
 min_ = general(
     "min", code="xp.min({0}, axis={axis}, keepdims={keepdims})", infer=_infer_extreme, tangent=_tangent_of_extreme,
-    batch=_batch("min"), sympy=lambda sp, *xs: sp.Min(*xs), latex=r"\min {0}",
+    batch=_batch("min"), kink=partial(_ties, extreme=np.min), sympy=lambda sp, *xs: sp.Min(*xs),
+    latex=r"\min {0}", cost=costs.folded("comparisons"),
 )  # fmt: skip
 
 
@@ -109,7 +117,7 @@ def _tangent_of_prod(y: Any, x_dots: Any, x: Any, *, axis: Any, keepdims: bool) 
 
 prod = general(
     "prod", code="xp.prod({0}, axis={axis}, keepdims={keepdims})", infer=_infer(np.prod), tangent=_tangent_of_prod,
-    batch=_batch("prod"), analytic=True, latex=r"\prod {0}", cost="multiplications",
+    batch=_batch("prod"), analytic=True, latex=r"\prod {0}", cost=costs.folded("multiplications"),
 )  # fmt: skip
 
 # ----------------------------------------------------------------------------------------- questions
@@ -118,7 +126,8 @@ _ASKS_FOR_VALUES = "the answer depends on the entries' values, which symbols hav
 
 for _name, _question in (("any", np.any), ("all", np.all), ("count_nonzero", np.count_nonzero)):
     nondifferentiable(
-        _name, code="xp.%s({0}, axis={axis}, keepdims={keepdims})" % _name, infer=_infer(_question), batch=_batch(_name)
+        _name, code="xp.%s({0}, axis={axis}, keepdims={keepdims})" % _name, infer=_infer(_question), batch=_batch(_name),
+        cost=costs.every("comparisons") if _name == "count_nonzero" else costs.folded("comparisons"),
     ).without_sympy = _ASKS_FOR_VALUES
 
 
@@ -128,8 +137,9 @@ def _infer_place(x: Any, *, axis: int) -> Aval:
     return reduced_shape(x, axis, False), np.dtype(np.intp)
 
 
-for _name in ("argmax", "argmin"):
+for _name, _extreme in (("argmax", np.max), ("argmin", np.min)):
     nondifferentiable(
-        _name, code="xp.%s({0}, axis={axis})" % _name, infer=_infer_place,
+        _name, code="xp.%s({0}, axis={axis})" % _name, infer=_infer_place, cost=costs.folded("comparisons"),
         batch=lambda flags, x, axis, _name=_name: bind(_name, x, axis=shifted_axes(axis, single_ndim(x, True))[0]),
+        kink=partial(_ties, keepdims=False, extreme=_extreme),
     ).without_sympy = _ASKS_FOR_VALUES  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from compgraph.graph import Aval, bind
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import Rule, _probed_dtype, general, linear, normalized_axes, shape_of, shifted_axes, single_ndim
 
 
@@ -56,7 +57,7 @@ def _transpose_cumsum(y_bar: Any, x: Any, *, axis: int) -> Any:
 
 cumsum = linear(
     "cumsum", code="xp.cumsum({0}, axis={axis})", infer=_infer(np.cumsum), transpose=(_transpose_cumsum,), batch=_batch("cumsum"),
-    cost="additions",
+    cost=costs.running("additions"),
 )  # fmt: skip
 
 
@@ -79,5 +80,5 @@ def _tangent_of_cumprod(y: Any, x_dots: Any, x: Any, *, axis: int) -> Any:
 
 cumprod = general(
     "cumprod", code="xp.cumprod({0}, axis={axis})", infer=_infer(np.cumprod), tangent=_tangent_of_cumprod, batch=_batch("cumprod"),
-    analytic=True, cost="multiplications",
+    analytic=True, cost=costs.running("multiplications"),
 )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval, bind
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import all_aligned, elementwise, linear, result_dtype, shape_of
 
 
@@ -50,5 +51,5 @@ elementwise(
 elementwise(
     "sheltered_product", arity=2, code="{0} * sheltered({1}, {0})", helper=sheltered, selects=True,
     partials=(lambda y, weight, x: bind("sheltered", x, weight), lambda y, weight, x: weight),
-    sympy=lambda sp, weight, x: weight * x, label="*", latex=r"{0} \cdot {1}", cost="multiplications",
+    sympy=lambda sp, weight, x: weight * x, label="*", latex=r"{0} \cdot {1}", cost=costs.sheltered_product,
 )  # fmt: skip

@@ -35,7 +35,7 @@ def _resolved(have: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 reshape = linear(
-    "reshape", code="xp.reshape({0}, {shape})", infer=_infer_reshape,
+    "reshape", cost="views", code="xp.reshape({0}, {shape})", infer=_infer_reshape,
     transpose=(lambda y_bar, x, shape: np.reshape(y_bar, x.shape),),
     batch=lambda flags, x, shape: np.reshape(x, (x.shape[0], *_resolved(x.shape[1:], shape))),
 )  # fmt: skip
@@ -58,7 +58,7 @@ def _inverse_permutation(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, 
 
 
 transpose = linear(
-    "transpose", code="xp.transpose({0}, {axes})", infer=_infer_transpose,
+    "transpose", cost="views", code="xp.transpose({0}, {axes})", infer=_infer_transpose,
     transpose=(lambda y_bar, x, axes: np.transpose(y_bar, _inverse_permutation(axes, len(x.shape))),),
     batch=lambda flags, x, axes: np.transpose(x, (0, *(axis + 1 for axis in permutation(axes, len(x.shape) - 1)))),
     label="T", latex=r"{0}^\top",
@@ -77,7 +77,7 @@ def _infer_broadcast_to(x: Any, *, shape: tuple[int, ...]) -> Aval:
 
 broadcast_to = linear(
     # The sweep sums out broadcast axes, which is all that this transpose has to do.
-    "broadcast_to", code="xp.broadcast_to({0}, {shape})", infer=_infer_broadcast_to,
+    "broadcast_to", cost="views", code="xp.broadcast_to({0}, {shape})", infer=_infer_broadcast_to,
     transpose=(lambda y_bar, x, shape: y_bar,),
     batch=lambda flags, x, shape: np.broadcast_to(aligned(x, len(shape)), (x.shape[0], *shape)), label="broadcast",
 )  # fmt: skip

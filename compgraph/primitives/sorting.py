@@ -12,6 +12,7 @@ import numpy as np
 
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval, bind
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import all_batched, general, linear, nondifferentiable, normalized_axes, shape_of, shifted_axes, single_ndim
 
 
@@ -66,9 +67,18 @@ def _restore(x: Any, order: Any, axis: int) -> Any:
     return bind("restore", x, order, axis=axis)
 
 
+def _tied(x: Any, *, axis: int, **_: Any) -> Any:
+    """Which places in the sorted line hold a number that stands there twice."""
+    y = np.sort(x, axis=axis)
+    same = np.diff(y, axis=axis) == 0
+    none = np.zeros_like(y, dtype=bool).take([0], axis)
+    return np.concatenate([none, same], axis) | np.concatenate([same, none], axis)
+
+
 # The order in which a stable sort takes the entries.
 argsort = nondifferentiable(
-    "argsort", code="xp.argsort({0}, axis={axis}, kind='stable')", infer=_infer_order, batch=_batch("argsort")
+    "argsort", code="xp.argsort({0}, axis={axis}, kind='stable')", infer=_infer_order, batch=_batch("argsort"), kink=_tied,
+    cost=costs.ordering,
 )
 reorder = linear(
     # x[order] line by line, for an `order` that permutes each line along the axis.
@@ -81,7 +91,7 @@ restore = linear(
     transpose=(lambda y_bar, x, order, axis: _reorder(y_bar, order, axis), None), batch=_batch_with_order("restore"),
 )  # fmt: skip
 sort = general(
-    "sort", code="xp.sort({0}, axis={axis})", infer=_infer_same, batch=_batch("sort"),
+    "sort", code="xp.sort({0}, axis={axis})", infer=_infer_same, batch=_batch("sort"), kink=_tied, cost=costs.ordering,
     tangent=lambda y, x_dots, x, axis: _reorder(x_dots[0], _order(x, axis), axis),
 )  # fmt: skip
 
@@ -93,7 +103,7 @@ def _tangent_of_partition(y: Any, x_dots: Any, x: Any, *, kth: Any, axis: int) -
 
 partition = general(
     "partition", code="xp.partition({0}, {kth}, axis={axis})", infer=_infer_partition, tangent=_tangent_of_partition,
-    batch=_batch("partition"),
+    batch=_batch("partition"), kink=_tied, cost=costs.ordering,
 )  # fmt: skip
 
 
@@ -112,7 +122,8 @@ def _batch_searchsorted(flags: Any, a: Any, v: Any, *, side: str) -> Any:
 
 # Where each number of the second argument belongs in the sorted sequence that is the first.
 searchsorted = nondifferentiable(
-    "searchsorted", code="xp.searchsorted({0}, {1}, side={side})", infer=_infer_searchsorted, batch=_batch_searchsorted
+    "searchsorted", code="xp.searchsorted({0}, {1}, side={side})", infer=_infer_searchsorted, batch=_batch_searchsorted,
+    kink=lambda a, v, side: np.isin(v, a), cost=costs.searching,
 )
 
 for _primitive in (argsort, reorder, restore, sort, partition, searchsorted):

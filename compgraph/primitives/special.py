@@ -9,6 +9,7 @@ import numpy as np
 
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval, bind
+from compgraph.primitives import costs
 from compgraph.primitives.kinds import (
     elementwise,
     general,
@@ -48,7 +49,7 @@ def _tangent_of_logsumexp(y: Any, x_dots: Any, x: Any, *, axis: Any, keepdims: b
 general(
     "logsumexp", code="logsumexp({0}, {axis}, {keepdims})", helper=logsumexp, infer=_infer_logsumexp, tangent=_tangent_of_logsumexp,
     batch=lambda flags, x, *, axis, keepdims: bind("logsumexp", x, axis=shifted_axes(axis, single_ndim(x, True)), keepdims=keepdims),
-    sympy=lambda sp, *xs: sp.log(sp.Add(*map(sp.exp, xs))), latex=r"\ln \textstyle\sum e^{{{0}}}", cost="transcendentals",
+    sympy=lambda sp, *xs: sp.log(sp.Add(*map(sp.exp, xs))), latex=r"\ln \textstyle\sum e^{{{0}}}", cost=costs.logsumexp,
 )  # fmt: skip
 
 
@@ -90,17 +91,20 @@ def _over(x: Any, y: Any) -> Any:
 elementwise(
     "xlogy", arity=2, code="xlogy({0}, {1})", helper=xlogy, analytic=False,
     partials=(lambda y, x1, x2: np.log(x2), lambda y, x1, x2: _over(x1, x2)),
-    sympy=lambda sp, x1, x2: sp.Piecewise((0, sp.Eq(x1, 0) & sp.Eq(x2, 0)), (x1 * sp.log(x2), True)), latex=r"{0} \ln {1}",
+    kink=lambda x1, x2: x2 == 0, latex=r"{0} \ln {1}",
+    sympy=lambda sp, x1, x2: sp.Piecewise((0, sp.Eq(x1, 0) & sp.Eq(x2, 0)), (x1 * sp.log(x2), True)),
 )  # fmt: skip
 elementwise(
     "xlog1py", arity=2, code="xlog1py({0}, {1})", helper=xlog1py, analytic=False,
     partials=(lambda y, x1, x2: np.log1p(x2), lambda y, x1, x2: _over(x1, 1 + x2)),
-    sympy=lambda sp, x1, x2: sp.Piecewise((0, sp.Eq(x1, 0) & sp.Eq(x2, -1)), (x1 * sp.log(1 + x2), True)), latex=r"{0} \ln(1 + {1})",
+    kink=lambda x1, x2: x2 == -1, latex=r"{0} \ln(1 + {1})",
+    sympy=lambda sp, x1, x2: sp.Piecewise((0, sp.Eq(x1, 0) & sp.Eq(x2, -1)), (x1 * sp.log(1 + x2), True)),
 )  # fmt: skip
 elementwise(
     "rel_entr", arity=2, code="rel_entr({0}, {1})", helper=rel_entr, analytic=False,
     partials=(lambda y, x1, x2: np.log(x1) - np.log(x2) + 1, lambda y, x1, x2: -_over(x1, x2)),
-    sympy=lambda sp, x1, x2: sp.Piecewise((0, sp.Eq(x1, 0)), (x1 * sp.log(x1 / x2), True)), latex=r"{0} \ln\frac{{{0}}}{{{1}}}",
+    kink=lambda x1, x2: (x1 == 0) | (x2 == 0), latex=r"{0} \ln\frac{{{0}}}{{{1}}}",
+    sympy=lambda sp, x1, x2: sp.Piecewise((0, sp.Eq(x1, 0)), (x1 * sp.log(x1 / x2), True)),
 )  # fmt: skip
 elementwise(
     "logit", code="logit({0})", helper=logit, partials=(lambda y, x: 1 / (x * (1 - x)),), analytic=False,
@@ -141,12 +145,12 @@ elementwise(
 # ---------------------------------------------------------------------------------------------- SciPy
 
 
-def scipy(name: str, *partials: Any, sympy: Any, latex: str = "") -> None:
+def scipy(name: str, *partials: Any, sympy: Any, latex: str = "", kink: Any = None) -> None:
     """An entry for the function of that name in `scipy.special`; a partial None is for a parameter that has to be constant."""
     places = ", ".join(f"{{{place}}}" for place in range(len(partials)))
     elementwise(
         name, arity=len(partials), code=f"special.{name}({places})", module="scipy.special", partials=partials, analytic=False,
-        sympy=sympy, latex=latex or rf"\mathrm{{{{{name.replace('_', ' ')}}}}}({places})",
+        kink=kink, sympy=sympy, latex=latex or rf"\mathrm{{{{{name.replace('_', ' ')}}}}}({places})",
     )  # fmt: skip
 
 
@@ -209,7 +213,7 @@ scipy(
 )  # fmt: skip
 scipy(
     "i0e", lambda y, x: bind("i1e", x) - np.sign(x) * y, sympy=lambda sp, x: sp.exp(-sp.Abs(x)) * sp.besseli(0, x),
-    latex="e^{{-|{0}|}} I_0({0})",
+    latex="e^{{-|{0}|}} I_0({0})", kink=lambda x: x == 0,
 )  # fmt: skip
 scipy(
     "i1e", lambda y, x: (bind("i0e", x) + bind("ive", 2, x)) / 2 - np.sign(x) * y,
@@ -217,5 +221,6 @@ scipy(
 )  # fmt: skip
 scipy(
     "ive", None, lambda y, n, x: (bind("ive", n - 1, x) + bind("ive", n + 1, x)) / 2 - np.sign(x) * y,
-    sympy=lambda sp, n, x: sp.exp(-sp.Abs(x)) * sp.besseli(n, x), latex="e^{{-|{1}|}} I_{{{0}}}({1})",
+    sympy=lambda sp, n, x: sp.exp(-sp.Abs(x)) * sp.besseli(n, x), kink=lambda n, x: (n == 0) & (x == 0),
+    latex="e^{{-|{1}|}} I_{{{0}}}({1})",
 )  # fmt: skip

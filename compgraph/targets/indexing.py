@@ -58,6 +58,17 @@ class Indexing(Building):
             self.state("map", node.args[1].shape, found, [source], lambda names: cast(names[0], have, node.dtype), node.dtype, node)
         return target
 
+    def _lower_fold(self, node: Node) -> Operand:
+        """Add to the windows of zeros, which are strides and no memory."""
+        target, given = self.new(node), node.args[0].shape
+        start = len(given) - 2 * len(node.params["shape"])
+        size = given[start : start + len(node.params["shape"])]
+        places = PRIMITIVES["windows"].evaluate(target.entries, size=size, stride=node.params["stride"], dilation=node.params["dilation"])
+        self.fill(target, 0, node)
+        source = self.operand(node.args[0])
+        self.state("add", given, target._replace(entries=places), [source], lambda names: names[0], node.dtype, node)
+        return target
+
     def _in_memory(self, operand: Operand, node: Node) -> View:
         if isinstance(operand, View):
             return operand

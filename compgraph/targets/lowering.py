@@ -19,7 +19,7 @@ from compgraph.targets.indexing import Indexing
 from compgraph.targets.spelling import DTYPES, SPELLING, can_spell, cast, spelled
 from compgraph.targets.statements import Call, Operand, Scan, Uniform, Value, View, flattened
 
-VIEWS = frozenset({"reshape", "transpose", "broadcast_to"})
+VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "windows"})
 ALIASES = frozenset({"identity", "stop_gradient"})
 REDUCTIONS = frozenset({"sum", "prod", "max", "min", "any", "all", "count_nonzero"})
 IDENTITIES: dict[str, Any] = {"sum": 0, "prod": 1, "any": False, "all": True, "mean": np.nan}
@@ -29,6 +29,10 @@ def composed(graph: Graph) -> Graph:
     """The graph with functions that are made of others written out."""
 
     def replace(node: Node, args: tuple[Any, ...]) -> Node | None:
+        if node.primitive is PRIMITIVES["first_max"]:
+            return np.max(args[0], axis=node.params["axis"])
+        if node.primitive is PRIMITIVES["first_largest"] and args[0].dtype.kind == "f":
+            return _first_largest(args[0], node.params["axis"])
         if node.primitive is not PRIMITIVES["mean"] or args[0].dtype.kind != "f":
             return None
         axes = normalized_axes(node.params["axis"], args[0].ndim)
@@ -37,6 +41,13 @@ def composed(graph: Graph) -> Graph:
         return total / count if count else None
 
     return rewritten(expand_composites(graph), replace)
+
+
+def _first_largest(x: Any, axis: int) -> Any:
+    """Where the first of the largest stands, as `argmax` has it."""
+    (axis,) = normalized_axes(axis, len(x.shape))
+    places = np.arange(x.shape[axis]).reshape(-1, *(1,) * (len(x.shape) - 1 - axis))
+    return np.equal(np.expand_dims(np.argmax(x, axis=axis), axis), places)
 
 
 class Lowering(Indexing, Contracting):

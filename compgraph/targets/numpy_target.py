@@ -38,7 +38,7 @@ _OPERATORS = {
 _SIGNS = {"-{0}": "negative", "+{0}": "positive", "abs({0})": "absolute"}
 _REDUCTIONS = {"sum": "add", "max": "maximum", "min": "minimum", "prod": "multiply"}
 _VIEWS = {"reshape", "transpose", "broadcast_to", "index", "real", "imag"}
-_OWN_MEMORY = {"scan", "scatter_add", "assign"}  # though a helper makes it
+_OWN_MEMORY = {"scan", "scatter_add", "assign", "fold", "first_largest"}  # though a helper makes it
 
 
 @cache

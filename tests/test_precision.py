@@ -1,0 +1,74 @@
+"""Graphs in many digits: every primitive against its values in double precision, and derivatives against known ones."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+from domains import SAMPLES
+
+import compgraph as cg
+from compgraph import precision
+from compgraph.graph import Node, graph_of
+
+# Computed by LAPACK or by an FFT, in double precision only; or by a form that needs SymPy itself.
+NONE = {
+    "inv", "solve", "det", "cofactors", "slogdet", "pinv", "cholesky", "qr", "eigh", "eig", "inverse_basis", "svd", "matrix_rank",
+    "fftn", "ifftn", "rfftn", "irfftn", "fmod", "fraction", "real", "imag", "conjugate", "magnitude", "angle",
+}  # fmt: skip
+
+
+def evaluated(graph):
+    with mpmath.mp.workdps(50):
+        return precision.evaluated(graph, [precision.exact(node.value) for node in graph.inputs])
+
+
+def test_every_primitive_in_many_digits():
+    found, missing = set(), {}
+    for sample in SAMPLES:
+        moving = [hasattr(arg, "dtype") and arg.dtype.kind == "f" for arg in sample.args]
+        nodes = [cg.variable(arg) if moves else arg for arg, moves in zip(sample.args, moving, strict=True)]
+        y = cg.bind(sample.name, *nodes, **sample.params)
+        if not isinstance(y, Node) or not graph_of(y).inputs:
+            continue
+        try:
+            result = evaluated(graph_of(y))[0]
+        except cg.MissingRuleError as error:
+            missing[sample.name] = str(error)
+            continue
+        digits = 1e-6 if "float32" in str(sample.params) else 1e-12
+        np.testing.assert_allclose(np.asarray(result, y.dtype), y.value, rtol=digits, atol=digits, err_msg=str(sample))
+        found.add(sample.name)
+    assert set(missing) <= NONE, {name: text for name, text in missing.items() if name not in NONE}
+    assert len(found) > 120
+    assert all(name in text for name, text in missing.items())
+
+
+def test_a_derivative_to_fifty_digits():
+    graph = cg.parse("exp(sin(x)) / x")
+    with mpmath.mp.workdps(80):
+        x = mpmath.mpf(0.7)
+        exact = mpmath.exp(mpmath.sin(x)) * (mpmath.cos(x) / x - 1 / x**2)
+        found = precision.column(graph, [np.float64(0.7)], 0, 0)[0][()]
+        assert abs(found - exact) < mpmath.mpf(10) ** -60
+
+
+def test_a_loop_in_many_digits():
+    graph = cg.trace(lambda x: cg.fori(0, 6, lambda turn, h: np.sin(h) * x, x), 0.7)
+    double = cg.grad(lambda x: cg.fori(0, 6, lambda turn, h: np.sin(h) * x, x))(0.7)
+    assert float(precision.column(graph, [np.float64(0.7)], 0, 0)[0][()]) == pytest.approx(double, rel=1e-13)
+
+
+def test_errors_are_subtracted_in_many_digits():
+    with mpmath.mp.workdps(50):
+        exact = np.array([mpmath.mpf(1) / 3, mpmath.mpf(0)], object)
+    assert precision.largest_error(np.array([1 / 3, 0.0]), exact) == (pytest.approx(1.85e-17, rel=1e-2), pytest.approx(1 / 3))
+    assert precision.largest_error(np.array([1 / 3, 1e-60]), exact)[0] < 2e-17
+    assert np.isnan(precision.largest_error(np.array([np.nan, 0.0]), exact)[0])
+
+
+def test_outside_the_domain_and_without_a_form():
+    with pytest.raises(ValueError, match=r"outside the domain at v1 = sqrt"):
+        precision.column(cg.parse("sqrt(x)"), [np.float64(0.0)], 0, 0)
+    with pytest.raises(cg.MissingRuleError, match=r"inv has no form in many digits for v1 = inv \(2, 2\)"):
+        precision.column(cg.trace(np.linalg.inv, np.eye(2)), [np.eye(2)], 0, 0)
