@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv/bin
-BENCHMARKS := eager arrays long_chain compiled growth optimizers
+BENCHMARKS := eager arrays long_chain compiled growth optimizers convolution
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -11,7 +11,8 @@ import difflib
 import inspect
 import sys
 from collections.abc import Callable, Container
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -154,39 +155,62 @@ def _accumulate(ufunc: np.ufunc, array: Any, axis: int = 0, dtype: Any = None, *
     return array
 
 
+class _Accepted(NamedTuple):
+    """The arguments that one of our functions takes."""
+
+    names: frozenset[str]
+    any_keyword: bool
+    most: float  # arguments by position
+
+
+@cache
+def _accepted(implementation: Callable[..., Any]) -> _Accepted:
+    """Kept, as looking them up takes longer than a small array's arithmetic."""
+    parameters = inspect.signature(implementation).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
+    most = float("inf") if inspect.Parameter.VAR_POSITIONAL in kinds else len(parameters)
+    return _Accepted(frozenset(parameters), inspect.Parameter.VAR_KEYWORD in kinds, most)
+
+
+def _called(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__name__}".replace("numpy.", "np.")
+
+
 @provides("Node.__array_function__")
 def array_function(function: Callable[..., Any], types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     implementation = FUNCTIONS.get(function)
-    name = f"{function.__module__}.{function.__name__}".replace("numpy.", "np.")
     if implementation is None:
-        raise MissingRuleError(f"{name} has no derivative rule here, at {describe_origin(caller())}. {_advice(function.__name__)}")
-    accepted = inspect.signature(implementation).parameters
-    kwargs = _without_defaults(name, kwargs, accepted)
-    kinds = {parameter.kind for parameter in accepted.values()}
-    surplus = [key for key in kwargs if key not in accepted and inspect.Parameter.VAR_KEYWORD not in kinds]
-    if surplus or (len(args) > len(accepted) and inspect.Parameter.VAR_POSITIONAL not in kinds):
-        what = f"the argument {surplus[0]}=" if surplus else f"argument {len(accepted) + 1}"
-        raise MissingRuleError(f"{name} on a node does not take {what}, at {describe_origin(caller())}")
+        advice = _advice(function.__name__)
+        raise MissingRuleError(f"{_called(function)} has no derivative rule here, at {describe_origin(caller())}. {advice}")
+    accepted = _accepted(implementation)
+    if kwargs:
+        kwargs = _without_defaults(_called(function), kwargs, accepted.names)
+        surplus = [] if accepted.any_keyword else [key for key in kwargs if key not in accepted.names]
+        if surplus:
+            raise MissingRuleError(f"{_called(function)} on a node does not take the argument {surplus[0]}=, at {describe_origin(caller())}")
+    if len(args) > accepted.most:
+        raise MissingRuleError(f"{_called(function)} on a node does not take argument {accepted.most + 1}, at {describe_origin(caller())}")
     try:
         return implementation(*args, **kwargs)
     except CompgraphError:
         raise
     except (TypeError, ValueError, IndexError) as error:
-        raise restated(error, f"{name}: {error}, at {describe_origin(caller())}") from error
+        raise restated(error, f"{_called(function)}: {error}, at {describe_origin(caller())}") from error
 
 
-_NO_EFFECT: tuple[tuple[str, Any], ...] = (
-    ("out", None), ("where", True), ("where", np._NoValue), ("dtype", None), ("order", "K"), ("order", "C"),
-    ("casting", "same_kind"), ("subok", True), ("subok", False), ("copy", None), ("initial", np._NoValue),
-    ("keepdims", np._NoValue), ("mean", np._NoValue), ("correction", np._NoValue), ("shape", None), ("device", None), ("mode", "raise"),
-)  # fmt: skip
+_NO_EFFECT: dict[str, tuple[Any, ...]] = {
+    "out": (None,), "where": (True, np._NoValue), "dtype": (None,), "order": ("K", "C"), "casting": ("same_kind",), "subok": (True, False),
+    "copy": (None,), "initial": (np._NoValue,), "keepdims": (np._NoValue,), "mean": (np._NoValue,), "correction": (np._NoValue,),
+    "shape": (None,), "device": (None,), "mode": ("raise",),
+}  # fmt: skip
+_REFUSED = ("out", "where", "initial", "order", "casting", "signature", "subok")
 
 
 def _without_defaults(name: str, kwargs: dict[str, Any], accepted: Container[str] = ()) -> dict[str, Any]:
     """The arguments that change something; `where=`, `initial=` and the like are refused rather than ignored."""
-    kept = {key: value for key, value in kwargs.items() if not any(key == other and value is default for other, default in _NO_EFFECT)}
-    for key in ("out", "where", "initial", "order", "casting", "signature", "subok"):
-        if key in kept and key not in accepted:
+    kept = {key: value for key, value in kwargs.items() if not any(value is default for default in _NO_EFFECT.get(key, ()))}
+    for key in kept:
+        if key in _REFUSED and key not in accepted:
             raise MissingRuleError(
                 f"{name} on a node does not take {key}=, at {describe_origin(caller())}"
                 + (". Write np.where(condition, value, 0) first" if key == "where" else "")
@@ -239,8 +263,13 @@ def _transpose(node: Any, *axes: Any) -> Any:
     return np.transpose(node, (axes[0] if len(axes) == 1 else axes) or None)
 
 
+def _reversed_axes(node: Any) -> Any:
+    """`node.T`, which every layer of a model asks for: without the way round through NumPy, which costs more than the rest."""
+    return bind("transpose", node, axes=None)
+
+
 for _name, _value in {
-    "reshape": _reshape, "transpose": _transpose, "T": property(_transpose), "flatten": _method(np.ravel), "astype": cast,
+    "reshape": _reshape, "transpose": _transpose, "T": property(_reversed_axes), "flatten": _method(np.ravel), "astype": cast,
     "mT": property(lambda node: np.matrix_transpose(node)),
     "compress": lambda node, condition, axis=None: np.compress(condition, node, axis),
 }.items():  # fmt: skip

@@ -50,6 +50,7 @@ class Chunk(NamedTuple):
     vector: Any
     state: State
     pieces: list[tuple[int, slice]]
+    start: int = 0  # in the block's vector
 
     def gather(self, grads: list[Any], buffer: Any) -> Any:
         """The gradient of this part: a view where it is in one piece, otherwise copied into `buffer`."""
@@ -72,6 +73,7 @@ class Block:
         self.shapes = [p.shape for p in self.params]
         self.group = places[0].group
         self.rule, self.keywords = rule_for(self.params[0].value, self.group)
+        self.seen = dict(self.group)  # of which `keywords` were made
         self.maximize = bool(self.group.get("maximize"))
         self.changing = {"lr"} & self.keywords.keys()
 
@@ -116,7 +118,7 @@ class Block:
             state = {key: value if key in self.numbers else value[start:stop] for key, value in self.state.items()}
             overlaps = [(max(start, first), min(stop, last), first) for first, last in self.spans]
             pieces = [(n, slice(low - first, high - first)) for n, (low, high, first) in enumerate(overlaps) if low < high]
-            chunks.append(Chunk(self.vector[start:stop], state, pieces))
+            chunks.append(Chunk(self.vector[start:stop], state, pieces, start))
         return chunks
 
     def compiled(self) -> dict[int, Any]:
@@ -124,6 +126,11 @@ class Block:
 
         Two, as a rule: a compiled function is quickest where it always sees the same shapes, and the last chunk is shorter.
         """
+        sizes = {chunk.vector.size for chunk in self.chunks}
+        return {size: cg.compile(self.formula(), donate_argnums=(0, 2), **self.options._asdict()) for size in sizes}
+
+    def formula(self) -> Callable[[Any, Any, State, Keywords], tuple[Any, State]]:
+        """The rule as a function of parameters, gradient, state and what changes; what stays the same is written into it."""
         fixed = {name: value for name, value in self.keywords.items() if name not in self.changing}
         update, maximize = self.rule.update, self.maximize
 
@@ -131,18 +138,19 @@ class Block:
             return update(p, -grad if maximize else grad, state, **fixed, **changing)
 
         step.__name__ = update.__name__
-        sizes = {chunk.vector.size for chunk in self.chunks}
-        return {size: cg.compile(step, donate_argnums=(0, 2), **self.options._asdict()) for size in sizes}
+        return step
 
     # -------------------------------------------------------------------------------------- a step
 
     def fits(self) -> bool:
         """Whether the block can take a step as it is; takes in values and hyperparameters that were set since the last one.
 
-        It cannot where a parameter has lost its gradient, and where a hyperparameter means other operations: a flag, or a number
-        that was 0 or is. A number that changes becomes an argument of the program from then on.
+        It cannot where a hyperparameter means other operations: a flag, or a number that was 0 or is. A number that changes
+        becomes an argument of the program from then on.
         """
-        if any(p.grad is None for p in self.params) or bool(self.group.get("maximize")) != self.maximize:
+        if self.group == self.seen:
+            return self.taken_in()
+        if bool(self.group.get("maximize")) != self.maximize:
             return False
         keywords = self.rule_for(self.views[0], self.group)[1]
         if keywords != self.keywords:
@@ -153,6 +161,11 @@ class Block:
             if not changed <= self.changing:
                 self.changing |= changed
                 self.programs, self.ready = self.compiled(), False
+        self.seen = dict(self.group)
+        return self.taken_in()
+
+    def taken_in(self) -> bool:
+        """True, once values that were set since the last step are in the vector."""
         if not all(map(is_, [p.value for p in self.params], self.views)):
             for p, view in zip(self.params, self.views, strict=True):
                 if p.value is not view:
@@ -177,11 +190,38 @@ class Block:
         return flat
 
     def update(self, grads: list[Any]) -> None:
-        changing = {name: self.keywords[name] for name in self.changing}
+        """A step by what `gradients` returned."""
+        self._advance(lambda chunk: chunk.gather(grads, self.buffer()) if self.joined else grads[0])
+
+    def advance(self, grad: Any) -> None:
+        """A step by a gradient that is laid out as `vector` is: finite, of its shape and dtype."""
+        if len(self.chunks) == 1:  # the usual one, with as little around it as can be
+            arguments = self.vector, grad, {**self.chunks[0].state, **self.numbers}, self.changes()
+            after = self.programs[self.vector.size](*arguments)[1]
+            self.numbers = {key: float(after[key]) for key in self.numbers}
+        else:
+            self._advance(lambda chunk: grad[chunk.start : chunk.start + len(chunk.vector)])
+
+    def changes(self) -> Keywords:
+        """The hyperparameters that a program takes as arguments, as they are now; numbers as floats, which it knows by sight."""
+        keywords = self.keywords
+        return {name: value if (value := keywords[name]).__class__ is float else _as_float(value) for name in self.changing}
+
+    @property
+    def whole_state(self) -> State:
+        return {**self.state, **self.numbers}
+
+    def arguments(self, size: int) -> tuple[Any, ...]:
+        """Such as the program for chunks of `size` entries takes."""
+        chunk = next(chunk for chunk in self.chunks if chunk.vector.size == size)
+        return chunk.vector, np.zeros_like(chunk.vector), {**chunk.state, **self.numbers}, self.changes()
+
+    def _advance(self, gradient_of: Callable[[Chunk], Any]) -> None:
+        changing = self.changes()
 
         def one(chunk: Chunk) -> State:
-            grad = chunk.gather(grads, self.buffer()) if self.joined else grads[0]
-            after: State = self.programs[chunk.vector.size](chunk.vector, grad, {**chunk.state, **self.numbers}, changing)[1]
+            arguments = chunk.vector, gradient_of(chunk), {**chunk.state, **self.numbers}, changing
+            after: State = self.programs[chunk.vector.size](*arguments)[1]
             return after
 
         several = len(self.chunks) > 1 and self.ready  # chunks share nothing, and compiled loops let go of the interpreter
@@ -199,6 +239,10 @@ class Block:
         """Write what is no view into the states of the parameters: the step count, which the block keeps once."""
         for p in self.params:
             states[p].update(self.numbers)
+
+
+def _as_float(value: Any) -> Any:
+    return float(value) if is_number(value) else value
 
 
 def _form(value: Any) -> Any:

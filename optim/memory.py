@@ -435,8 +435,9 @@ def _is_view(node: cg.Node) -> bool:
 def _layers(graph: cg.Graph, leaves: Mapping[cg.Node, str]) -> dict[cg.Node, str]:
     """The layer of each node, by the scope it is in, the parameter it reads, or its latest argument that has one."""
     found = {node: _layer(name) for node, name in leaves.items()}
+    known = {layer.replace(".", "/"): layer for layer in found.values()}  # a scope says encoder/0 for the layer encoder.0
     for node in graph.nodes:
         args = [arg for arg in node.args if isinstance(arg, cg.Node) and arg in found]
         if node not in leaves and (node.scope or args):
-            found[node] = node.scope or found[max(args, key=lambda arg: (arg in leaves, arg.id))]
+            found[node] = known.get(node.scope, node.scope) or found[max(args, key=lambda arg: (arg in leaves, arg.id))]
     return found

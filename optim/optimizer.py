@@ -138,6 +138,8 @@ class Optimizer:
         if self._options is not None:
             self._step_compiled(self._options)
             return loss
+        if self._blocks:  # of a `train_step`: its views of the state would not see this step
+            self._release()
         places = self._places_with_gradient()
         gradients = [gradient(at) for at in places]
         for at, grad in zip(places, gradients, strict=True):
@@ -197,15 +199,26 @@ class Optimizer:
         return self
 
     def _step_compiled(self, options: Options) -> None:
-        fit = self._blocks and all(block.fits() for block in self._blocks) and all(p.grad is None for p in self._left_out)
-        if not fit:
-            self._release()
-            places = self._places_with_gradient()
-            self._left_out = [at.p for at in self.places() if at.p.grad is None]
-            self._blocks = blocks_of(places, self.rule_for, self._state, options)
+        have = all(p.grad is not None for block in self._blocks for p in block.params) and all(p.grad is None for p in self._left_out)
+        if not have or not self.fits(self._blocks, options):
+            self.join(self._places_with_gradient(), options)
         gradients = [block.gradients() for block in self._blocks]
         for block, grads in zip(self._blocks, gradients, strict=True):
             block.update(grads)
+
+    def join(self, places: list[Place], options: Options) -> list[Block]:
+        """Make blocks of these parameters, which hold their values and state from then on; `fits` says for how long."""
+        self._release()
+        joined = {at.p for at in places}
+        self._left_out = [at.p for at in self.places() if at.p not in joined]
+        self._blocks = blocks_of(places, self.rule_for, self._state, options)
+        return self._blocks
+
+    def fits(self, blocks: list[Block], options: Options) -> bool:
+        """Whether these blocks are still the optimizer's and can take a step as they are; see `Block.fits`."""
+        if blocks is not self._blocks or not blocks:
+            return False
+        return all((block.options is options or block.options == options) and block.fits() for block in blocks)
 
     @property
     def state(self) -> dict[Any, State]:
