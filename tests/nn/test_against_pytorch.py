@@ -24,9 +24,9 @@ RELATIVE, OF_LARGEST = 1e-10, 1e-14
 
 
 def _cases() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("nn_cases", FOLDER / "cases.py")
+    spec = importlib.util.spec_from_file_location("layer_cases", FOLDER / "layer_cases.py")
     assert spec is not None and spec.loader is not None
-    module = sys.modules["nn_cases"] = importlib.util.module_from_spec(spec)
+    module = sys.modules["layer_cases"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

@@ -1,4 +1,4 @@
-"""Run every case of `cases.py` with PyTorch, in float64, and write `layers.npz` and `losses.npz`.
+"""Run every case of `layer_cases.py` with PyTorch, in float64, and write `layers.npz` and `losses.npz`.
 
     python tests/reference/nn/make_nn.py
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import GRID, LAYERS, LOSSES, Layer, Loss, data
+from layer_cases import GRID, LAYERS, LOSSES, Layer, Loss, data
 
 FOLDER = Path(__file__).resolve().parent
 
