@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compgraph import modes
+from compgraph.backend import is_on_device
 from compgraph.errors import (
     GraphError,
     InputError,
@@ -51,6 +52,10 @@ from compgraph.origins import (
     here,
 )
 from compgraph.primitive import CONTROL, PRIMITIVES, Aval, Primitive, Shape, placed, register
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
 
 
 def active_nodes(nodes: Iterable[Node], wrt: Iterable[Node]) -> set[Node]:
@@ -212,6 +217,11 @@ class Graph:
         """The graph as a `networkx.MultiDiGraph` from arguments to results; see `interchange.py`."""
         return METHODS["Graph.to_networkx"](self)
 
+    def to_onnx(self, path: str | os.PathLike[str]) -> Path:
+        """Write the graph as an ONNX file; see `onnx_export/graphs.py`."""
+        written: Path = METHODS["Graph.to_onnx"](self, path)
+        return written
+
     def to_json(self) -> str:
         """The graph as JSON text, which `Graph.from_json` reads back; see `interchange.py`."""
         return METHODS["Graph.to_json"](self)
@@ -230,9 +240,12 @@ def owned(results: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
     seen = {id(other) for other in others}
     kept = []
     for result in results:
-        if isinstance(result, np.ndarray) and not result.ndim:
-            result = result[()]  # a number, as NumPy's functions mostly return it
-        if isinstance(result, np.ndarray) and (id(result) in seen or not result.flags.owndata or not result.flags.writeable):
+        if isinstance(result, np.ndarray):
+            if not result.ndim:
+                result = result[()]  # a number, as NumPy's functions mostly return it
+            elif id(result) in seen or not (flags := result.flags).owndata or not flags.writeable:
+                result = result.copy()
+        elif is_on_device(result) and (id(result) in seen or result.base is not None):
             result = result.copy()
         seen.add(id(result))
         kept.append(result)
@@ -264,7 +277,8 @@ def _fitted(value: Any, node: Node, name: str, wanted: str) -> Any:
     if not isinstance(value, Node):
         what = f"{wanted}: {name}"
         read = {"f": real_input_value, "c": input_value}.get(node.dtype.kind)
-        given = read(value, what) if read else np.asarray(named(as_operand, value, what))[()]
+        given = read(value, what) if read else named(as_operand, value, what)
+        given = given if is_on_device(given) else np.asarray(given)[()]
         exact = bool(read) or (given.dtype.kind != "c" and np.array_equal(given.astype(node.dtype), given))
         if not exact:
             raise ValueRangeError(f"{wanted}: {name} is of dtype {node.dtype}, which cannot hold {given!r:.60}{here()}")

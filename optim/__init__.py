@@ -71,15 +71,16 @@ __all__ = [
     "train_step", "weighted_average",
 ]  # fmt: skip
 
-_ESTIMATORS = ("Classifier", "Regressor", "to_estimator")  # not in __all__, since `import *` would need scikit-learn
+# The scikit-learn estimators, whose classes derive from scikit-learn's, come when one of them is first used. They are not in
+# __all__, since `import *` would need scikit-learn.
+_LATE = {"Classifier": "estimators", "Regressor": "estimators", "to_estimator": "estimators"}
 
 
 def __getattr__(name: str) -> Any:
-    """The scikit-learn estimators, whose classes derive from scikit-learn's, when one of them is first used."""
-    if name not in _ESTIMATORS:
+    if name not in _LATE:
         raise AttributeError(f"module 'optim' has no attribute {name!r}")
     try:
-        return getattr(import_module("optim.estimators"), name)
+        return getattr(import_module(f"optim.{_LATE[name]}"), name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "sklearn":
             raise
@@ -88,4 +89,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_ESTIMATORS])
+    return sorted([*__all__, *_LATE])

@@ -15,6 +15,7 @@ import numpy as np
 
 import compgraph as cg
 from optim.checkpoints import write_whole
+from optim.history_plot import plot
 
 STEP_COLUMNS = ("loss", "lr", "grad_norm")
 
@@ -134,8 +135,6 @@ class History:
 
         Needs the extra `plot`. The curves of the steps are drawn pale, the means of the epochs over them.
         """
-        from optim.history_plot import plot
-
         return plot(self, path)
 
     # --------------------------------------------------------------------------------------------- saving

@@ -56,6 +56,7 @@ def test_text_labels_probabilities_and_the_classes() -> None:
     probabilities = found.predict_proba([[-5.0], [0.0], [5.0]])
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
     assert probabilities[0, 0] > 0.99 > probabilities[1, 0] and probabilities[2, 1] > 0.99
+    assert found.predict_proba([[1e6]])[0, 1] == 1.0  # the exponential of such a logit overflows
     logits = np.asarray(found.model_(np.array([[0.3]])).value)[0]
     np.testing.assert_allclose(found.predict_proba([[0.3]])[0, 1], 1 / (1 + np.exp(logits[0] - logits[1])), rtol=1e-12)
 
@@ -75,6 +76,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_others() -> None:
     X, y = optim.data.moons(60, seed=0)
     first, again, other = (optim.Classifier((8,), epochs=3, random_state=seed).fit(X, y).predict_proba(X) for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
+    module = nn.Linear(2, 2, generator=0)  # of the same first weights, so that only the order of the examples differs
+    one, two = (optim.Classifier(module, epochs=3, random_state=seed).fit(X, y).predict_proba(X) for seed in (1, 2))
+    assert not np.array_equal(one, two)
     nn.manual_seed(5)
     before = nn.generator().bit_generator.state
     optim.Classifier((8,), epochs=1, random_state=0).fit(X, y)
@@ -101,6 +105,13 @@ def test_a_module_is_copied_and_a_function_is_asked_for_one() -> None:
     assert optim.Classifier(cnn, epochs=8, random_state=0).fit(X, y).score(X, y) > 0.9 and asked == [(64, 10)]
     with pytest.raises(cg.InputError, match=r"has to return an nn\.Module, not int"):
         optim.Classifier(lambda inputs, outputs: 3).fit(X, y)
+
+
+def test_predictions_drop_nothing() -> None:
+    X, y = optim.data.moons(60, seed=0)
+    found = optim.Classifier(lambda inputs, outputs: nn.MLP(inputs, [8], outputs, dropout=0.5), epochs=2, random_state=0).fit(X, y)
+    assert not any(module.training for module in found.model_.modules())
+    assert np.array_equal(found.predict_proba(X), found.predict_proba(X))
 
 
 def test_the_settings_reach_the_training() -> None:
