@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import together
 from compgraph.graph import Node, Primitive, bind
 from compgraph.modes import current_mode, mode_with
 
@@ -54,6 +55,7 @@ def held(arg: Any, lift: bool) -> Any:
 
 def apply_batched(primitive: Primitive, flags: Sequence[bool], xs: Sequence[Any], params: dict[str, Any]) -> Any:
     """One primitive on arguments of which the flagged ones have a leading batch axis; the result has one too."""
+    xs = together(xs)
     if primitive.batch is not None:
         return primitive.batch(flags, *xs, **params)
     size = next(x.shape[0] for x, flag in zip(xs, flags, strict=True) if flag)

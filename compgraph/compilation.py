@@ -24,7 +24,7 @@ from compgraph.backend import is_on_device, is_writeable
 from compgraph.containers import flatten
 from compgraph.donation import apart, first_overlap
 from compgraph.entry import install, specialise
-from compgraph.errors import CompilationWarning, DtypeError, InputError, ZeroGradientWarning
+from compgraph.errors import CompilationWarning, DeviceError, DtypeError, InputError, MissingDependencyError, ZeroGradientWarning
 from compgraph.graph import Graph, Node, apply
 from compgraph.modes import mode_with
 from compgraph.node import failure
@@ -166,7 +166,7 @@ class Compiled(NamedTuple):
 
     def explain(self, error: Exception, values: Sequence[Any]) -> None:
         """Raise the error that the graph gives as it was traced, which names the node and the user's line, if it gives one."""
-        if self.donated:
+        if self.donated or isinstance(error, DeviceError | MissingDependencyError):
             return  # the arguments have been written into: nothing can be run again
         environment: dict[Node, Any] = dict(zip(self.traced.inputs, values, strict=False))
         with np.errstate(all="ignore"):
@@ -228,7 +228,7 @@ class _Compiler:
         values = [_as_input(leaf, node.dtype) for leaf, node in zip(arguments.leaves, compiled.traced.inputs, strict=True)]
         for place in compiled.donated.values():
             leaf = arguments.leaves[place]
-            if not isinstance(leaf, np.ndarray) and not is_on_device(leaf) or leaf.dtype != values[place].dtype:
+            if (not isinstance(leaf, np.ndarray) and not is_on_device(leaf)) or leaf.dtype != values[place].dtype:
                 kind = f"{type(leaf).__name__} {getattr(leaf, 'dtype', '')}".strip()
                 raise InputError(
                     f"{self.name}: the donated argument {arguments.paths[place]} is a {kind}, which cannot hold the result: "
@@ -243,8 +243,8 @@ class _Compiler:
             for leaf, path in zip(arguments.leaves, arguments.paths, strict=True):
                 if is_on_device(leaf):
                     raise InputError(
-                        f"{self.name}: {path} is an array of {type(leaf).__module__.partition('.')[0]}, and the target {self.options.target!r} "
-                        f'computes on the host: compile with target="cupy", or pass {path}.get(){here()}'
+                        f"{self.name}: {path} is an array of {type(leaf).__module__.partition('.')[0]}, and the target "
+                        f'{self.options.target!r} computes on the host: compile with target="cupy", or pass {path}.get(){here()}'
                     )
 
     def prepare(self, *args: Any, **kwargs: Any) -> Any:
@@ -396,9 +396,10 @@ def _signature(leaf: Any, path: str) -> Any:
         return leaf.dtype.str, leaf.shape, leaf.dtype.kind in "iub"
     if leaf.__class__ is float or isinstance(leaf, Node):
         return "<f8", (), False
-    whole = isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iub"  # as in a trace, arrays of integers stay integers
+    there = is_on_device(leaf)
+    whole = (there or isinstance(leaf, np.ndarray)) and leaf.dtype.kind in "iub"  # as in a trace, arrays of integers stay integers
     try:
-        value = named(as_operand, leaf, path) if whole else input_value(leaf, path)
+        value = named(as_operand, leaf, path) if whole or there else input_value(leaf, path)
     except DtypeError as error:
         if hasattr(leaf, "dtype"):
             raise
@@ -429,7 +430,7 @@ def _captured_as(captured: Iterable[Node]) -> tuple[Any, ...]:
 
 def _as_input(leaf: Any, dtype: Any) -> Any:
     """An argument as the program takes it: an array, or a NumPy number. An array of a class of its own is looked through."""
-    leaf = as_operand(leaf) if isinstance(leaf, np.ndarray) else input_value(leaf)
+    leaf = as_operand(leaf) if isinstance(leaf, np.ndarray) or is_on_device(leaf) else input_value(leaf)
     if leaf.dtype != dtype:
         leaf = leaf.astype(dtype)
     return leaf if leaf.ndim else leaf[()]

@@ -20,12 +20,19 @@ def apart(donated: Sequence[Any], others: Sequence[Any]) -> bool:
 
     `others` may hold anything. Arrays of different owners cannot overlap, which settles most calls at a glance.
     """
-    owners = {id(array if array.base is None else _owner(array)) for array in donated if is_writeable(array)}
-    read = [array for array in others if array.__class__ is np.ndarray or is_on_device(array)]
-    if len(owners) == len(donated) and owners.isdisjoint([id(array if array.base is None else _owner(array)) for array in read]):
+    owners = set()
+    for array in donated:  # a loop, since a call of a small program costs as little as three comprehensions
+        if not (array.flags.writeable if array.__class__ is np.ndarray else is_writeable(array)):
+            return False
+        owners.add(id(array if array.base is None else _owner(array)))
+    read = []
+    shared = len(owners) < len(donated)
+    for array in others:
+        if array.__class__ is np.ndarray or (array.__class__ is not float and is_on_device(array)):
+            read.append(array)
+            shared = shared or id(array if array.base is None else _owner(array)) in owners
+    if not shared:
         return True
-    if not all(map(is_writeable, donated)):
-        return False
     spans = sorted((*bounds(array), given) for arrays, given in ((donated, True), (read, False)) for array in arrays if array.size)
     written_to = read_to = 0  # how far the arrays reach that begin before this one
     for start, stop, given in spans:

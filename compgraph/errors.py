@@ -61,6 +61,10 @@ class NodeAxisError(ShapeError, np.exceptions.AxisError):
     """An axis that the array does not have."""
 
 
+class DeviceError(CompgraphError, RuntimeError):
+    """A device that is missing, out of memory, or other than that of the values beside it."""
+
+
 class MissingDependencyError(CompgraphError, ImportError):
     """An optional package is needed and absent; the message holds the line that installs it."""
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compgraph import forward_mode, reverse_mode
+from compgraph.backend import on_host
 from compgraph.errors import InputError, ShapeError
 from compgraph.formulas import ATOM, SIGN, Text, bracketed, expression, formula
 from compgraph.graph import Graph, Node, active_nodes, apply, placeholder
@@ -104,12 +105,12 @@ def evaluate(
     sweep: in forward mode a dict from input names to tangents, or one input's name for the unit tangent (by
     default of the first); in reverse mode the adjoint of the output, 1 by default where that is one number. `of`
     chooses the output to pull back from. A function is traced on `args` first. Raises `InputError` for a seed that
-    names no input and `ShapeError` for one that does not fit.
+    names no input and `ShapeError` for one that does not fit. Arrays of a device are copied to the host: a trace is there to be read.
     """
     graph = target if isinstance(target, Graph) else trace(target, *args, **inputs)
     if mode not in ("primal", "forward", "reverse"):
         raise InputError(f"mode {mode!r}: it is 'primal', 'forward' or 'reverse'")
-    values: dict[Node, Any] = dict(zip(graph.inputs, graph.arguments(args, inputs), strict=True))
+    values: dict[Node, Any] = dict(zip(graph.inputs, map(on_host, graph.arguments(args, inputs)), strict=True))
     for node in graph.nodes:
         if node not in values:
             values[node] = apply(node, values)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import beside
 from compgraph.errors import InputError, ShapeError
 from compgraph.graph import (
     PRIMITIVES,
@@ -194,7 +195,7 @@ def seeded(seed: Any, node: Node, name: str) -> Any:
     if isinstance(seed, Node):
         value = cast(seed, node.dtype) if node.dtype.kind == "c" else seed
     else:
-        value = (input_value if node.dtype.kind == "c" else real_input_value)(seed, what).astype(node.dtype)
+        value = beside((input_value if node.dtype.kind == "c" else real_input_value)(seed, what).astype(node.dtype), node.value)
     if value.shape != node.shape:
         raise ShapeError(f"the seed of {name} has shape {value.shape}, {name} has {node.shape}{here()}")
     return value

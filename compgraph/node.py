@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from compgraph import modes
+from compgraph.backend import DEVICE_CLASSES, device_of, is_on_device, on_host
 from compgraph.errors import (
     AbstractValueError,
     AnomalyError,
@@ -99,6 +100,12 @@ class Node:
 
     __hash__ = object.__hash__
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """An input is copied, and pickled, as its value, its name and its gradient: where it was made stays behind."""
+        if self.primitive is not None or self.value is None:
+            return super().__reduce_ex__(protocol)
+        return variable, (self.value, self.name), (None, {"grad": self.grad, "retains_grad": self.retains_grad})
+
     # What is known of the value.
 
     @property
@@ -169,6 +176,16 @@ class Node:
     def __bool__(self) -> bool:
         return bool(self.concrete("a branch (if, while, and, or, bool())"))
 
+    def __dlpack__(self, **options: Any) -> Any:
+        """The value's memory, for libraries that exchange arrays (DLPack), without the way back to the graph."""
+        value = self.concrete("DLPack")
+        return (value if is_on_device(value) else np.asarray(value)).__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        value = self.concrete("DLPack")
+        device: tuple[int, int] = (value if is_on_device(value) else np.asarray(value)).__dlpack_device__()
+        return device
+
     def __format__(self, specification: str) -> str:
         if not specification:
             return str(self)
@@ -204,8 +221,8 @@ class Node:
         name = self.name or (self.primitive.name if self.primitive else "input")
         if self.value is None:
             return f"Node({name}, shape={self.shape}, dtype={self.dtype})"
-        text = np.array2string(np.asarray(self.value), precision=8, threshold=20, separator=", ", prefix=f"Node({name}, ")
-        return f"Node({name}, {text})"
+        text = np.array2string(np.asarray(on_host(self.value)), precision=8, threshold=20, separator=", ", prefix=f"Node({name}, ")
+        return f"Node({name}, {text}" + (f", on {device_of(self.value)})" if is_on_device(self.value) else ")")
 
     # Operators bind by name, so this module needs no primitive of its own.
 
@@ -299,7 +316,7 @@ class Node:
 
 
 def is_operand(value: Any) -> bool:
-    return isinstance(value, (Node, float, int, complex, np.generic, np.ndarray, list))
+    return isinstance(value, (Node, float, int, complex, np.generic, np.ndarray, list)) or is_on_device(value)
 
 
 def variable(value: Any, name: str | None = None) -> Node:
@@ -332,7 +349,8 @@ def placeholder(shape: Shape, dtype: Any, name: str | None = None, origin: Origi
 
 def constant(value: Any, name: str | None = None) -> Node:
     """A node that holds a copy of a value and depends on nothing."""
-    held = np.array(as_operand(value))[()]
+    held = as_operand(value)
+    held = held.copy() if is_on_device(held) else np.array(held)[()]
     return Node(PRIMITIVES["constant"], (), {"value": held}, held, caller(), modes.mode.get().scope, name=name)
 
 
@@ -377,17 +395,19 @@ def _bind(primitive: str | Primitive, args: tuple[Any, ...], params: dict[str, A
             abstract = any(value is None for value in values)
             break
         values.append(arg)
+    if DEVICE_CLASSES and not DEVICE_CLASSES.isdisjoint(map(type, values)):
+        return METHODS["bind on a device"](primitive, args, values, params)
     if not recorded:
         return primitive.evaluate(*args, **params)  # type: ignore[union-attr]
 
     if primitive.takes_complex is not True:  # type: ignore[union-attr]
         for arg, value in zip(args, values):  # noqa: B905  # of the same length, and strict= costs as much as a test
             if value.__class__ not in REAL and getattr(arg if value is None else value, "dtype", _FLOAT64).kind == "c":
-                primitive = _complex_form(primitive, args, params)  # type: ignore[arg-type]
+                primitive = complex_form(primitive, args, params)  # type: ignore[arg-type]
                 break
     mode = modes.mode.get()
     if mode is not modes.DEFAULT or abstract:
-        return _bind_in_mode(mode, primitive, args, values, params, abstract)  # type: ignore[arg-type]
+        return bind_in_mode(mode, primitive, args, values, params, abstract)  # type: ignore[arg-type]
     try:
         value = primitive.evaluate(*values, **params) if params else primitive.evaluate(*values)  # type: ignore[union-attr]
     except Exception as error:
@@ -401,7 +421,7 @@ def _bind(primitive: str | Primitive, args: tuple[Any, ...], params: dict[str, A
 _FLOAT64 = np.dtype(np.float64)
 
 
-def _complex_form(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Primitive:
+def complex_form(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Primitive:
     """The primitive that stands in for `primitive` where an argument is complex; `DtypeError` where none does."""
     if isinstance(primitive.takes_complex, str):
         return PRIMITIVES[primitive.takes_complex]
@@ -409,13 +429,14 @@ def _complex_form(primitive: Primitive, args: tuple[Any, ...], params: dict[str,
     raise failure(primitive, args, params, DtypeError(reason))
 
 
-def _bind_in_mode(
-    mode: modes.Mode, primitive: Primitive, args: tuple[Any, ...], values: list[Any], params: dict[str, Any], abstract: bool
-) -> Node:
-    """`bind` where something is out of the ordinary: an abstract argument, or a mode that is not the default."""
+def bind_in_mode(
+    mode: modes.Mode, primitive: Primitive, args: tuple[Any, ...], values: list[Any], params: dict[str, Any], abstract: bool,
+    evaluate: Callable[..., Any] | None = None,
+) -> Node:  # fmt: skip
+    """`bind` where something is out of the ordinary: an abstract argument, a mode that is not the default, or a device."""
     origin = mode.origin or caller()
     try:
-        value = None if abstract else primitive.evaluate(*values, **params)
+        value = None if abstract else (evaluate or primitive.evaluate)(*values, **params)
         aval = primitive.infer(*args, **params) if abstract else None
     except Exception as error:
         raise failure(primitive, args, params, error) from error
@@ -499,6 +520,7 @@ def check_finite(value: Any, primitive: Primitive, args: Sequence[Any], xs: Sequ
     """Raise `AnomalyError` if a `value` that came from `args`, whose values are `xs`, is NaN or infinite."""
     if isinstance(value, Node) or np.all(np.isfinite(value)):
         return
+    value, xs = on_host(value), [on_host(x) for x in xs]
     bad = np.asarray(value)[~np.isfinite(value)].ravel()[0]
     held = ", ".join(
         f"{(arg.name or 'an argument') if isinstance(arg, Node) else 'a constant'} = "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import from_dlpack, is_on_device
 from compgraph.errors import DtypeError, ShapeError, ValueRangeError
 from compgraph.origins import here
 
@@ -37,12 +38,15 @@ def as_operand(value: Any) -> Any:
         return value
     if value is None or isinstance(value, (str, bytes, dict, set)):
         pass
-    elif hasattr(value, "__array_namespace__") and not isinstance(value, (np.ndarray, np.generic)):
-        return value  # another library's array, which brings its own arithmetic
+    elif is_on_device(value):
+        return _numeric(value)
     elif isinstance(value, np.ndarray) and type(value).__mul__ is not np.ndarray.__mul__:
         # A masked array or a matrix: its mask, or its own meaning of *, would be dropped in silence.
         raise DtypeError(f"{type(value).__name__} has arithmetic of its own: pass a plain array, as np.asarray makes.")
     else:
+        value = from_dlpack(value)
+        if is_on_device(value):
+            return _numeric(value)
         try:
             array = np.asarray(value)
         except ValueError as error:
@@ -54,6 +58,13 @@ def as_operand(value: Any) -> Any:
         value = array
     kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"{type(value).__name__} {value!r:.40}"
     raise DtypeError(f"{kind} is not numeric: nodes hold numbers and arrays of them.")
+
+
+def _numeric(value: Any) -> Any:
+    """An array of a device, if it holds what kernels compute with."""
+    if value.dtype.kind not in "fiubc" or (value.dtype.itemsize < 4 and value.dtype.kind == "f"):
+        raise DtypeError(f"an array of {value.dtype} on the device: nodes hold numbers there in float32 and float64, integers and bool.")
+    return value
 
 
 def as_operands(args: Sequence[Any], is_node: Callable[[Any], bool], what: str) -> tuple[Any, ...]:
@@ -108,9 +119,15 @@ def _floating(constant: Any) -> Any:
             raise ValueRangeError(f"{short(constant)} does not fit into float64 exactly: integers do up to 2**53")
         return number
     if constant.dtype.kind in "fc":
-        return constant.copy() if isinstance(constant, np.ndarray) else constant
+        return constant if isinstance(constant, np.generic) else constant.copy()
     converted = constant.astype(np.float64)
+    if constant.dtype.itemsize < 8:
+        return converted
     large = np.abs(converted) >= 2.0**53
+    if is_on_device(large):  # one look, and only of integers that may be so large
+        constant, large = constant.get(), large.get()
+        if not np.any(large):
+            return converted
     if np.any(large) and np.any(converted[large].astype(object) != constant[large].astype(object)):
         raise ValueRangeError(f"an integer above 2**53 in {constant!r:.60} does not fit into float64 exactly")
     return converted

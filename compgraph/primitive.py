@@ -17,6 +17,20 @@ Shape = tuple[int, ...]
 Aval = tuple[Shape, np.dtype[Any]]  # what is known of an abstract value
 
 
+class _Direct:
+    """NumPy, whose reductions are the ufuncs' own: on small arrays the look at the arguments costs as much as the sum."""
+
+    def __init__(self) -> None:
+        vars(self).update(vars(np))
+        self.sum, self.prod, self.max, self.min = np.add.reduce, np.multiply.reduce, np.maximum.reduce, np.minimum.reduce
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+_direct = _Direct()
+
+
 class Primitive:
     """An operation with its own rule. The fields are said in full in `primitives/kinds.py`, which makes them.
 
@@ -73,8 +87,8 @@ class Primitive:
         self.fields = [field for _, field, _, _ in string.Formatter().parse(code) if field is not None]
         self.evaluate: Callable[..., Any] = self.evaluator(np)
 
-    def evaluator(self, xp: Any) -> Callable[..., Any]:
-        """`code` as a function of arrays, computing with the array library `xp`."""
+    def evaluator(self, xp: Any, there: dict[str, Any] | None = None) -> Callable[..., Any]:
+        """`code` as a function of arrays, computing with the library `xp`; `there` has what stands there for its helper and module."""
         variadic = "*" in self.fields
         places = sorted({field for field in self.fields if field.isdigit()}, key=int)
         names = list(dict.fromkeys(field for field in self.fields if field.isidentifier()))
@@ -86,9 +100,12 @@ class Primitive:
             variadic = True
         body = string.Formatter().vformat(self.code, [f"x{place}" for place in places], texts)
         signature = ", ".join(positional + (["*"] * (not variadic)) * bool(names) + names)
-        namespace = {"xp": xp, "placed": placed} if self.helper is None else {"xp": xp, "placed": placed, self.helper.__name__: self.helper}
+        namespace = {"xp": _direct if xp is np else xp, "placed": placed}
+        if self.helper is not None:
+            namespace[self.helper.__name__] = self.helper
         if self.module:
             namespace[self.module.rpartition(".")[2]] = programs.Late(self.module)
+        namespace.update(there or {})
         return programs.define(f"def {self.name}_({signature}):\n    return {body}\n", f"{self.name}_", namespace, title=self.name)
 
     def kind(self, index: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import is_on_device
 from compgraph.containers import Rebuild, flatten
 from compgraph.errors import DtypeError, InputError, ZeroGradientWarning
 from compgraph.graph import Graph, Node, constant, is_operand, placeholder
@@ -60,7 +61,7 @@ def trace(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Graph:
 def _placeholder_like(leaf: Any, path: str) -> Node:
     if isinstance(leaf, Node):
         return placeholder(leaf.shape, leaf.dtype, path, caller())
-    if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iub":
+    if (isinstance(leaf, np.ndarray) or is_on_device(leaf)) and leaf.dtype.kind in "iub":
         return placeholder(leaf.shape, leaf.dtype, path, caller())
     value = input_value(leaf, path)
     return placeholder(value.shape, value.dtype, path, caller())

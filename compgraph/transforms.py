@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import beside
 from compgraph.batching import run_batched
 from compgraph.containers import Rebuild, flatten, leaves_like
 from compgraph.errors import DtypeError, GraphError, InputError, ShapeError, ZeroGradientWarning
@@ -162,7 +163,7 @@ class Recording:
         found = sweep(self.outputs, self.inputs, places, lift=True)
         reached = [node for node in found if node is not None]
         if not size or not reached:
-            return [np.zeros((size, *end.shape), end.dtype) for end in ends]
+            return [beside(np.zeros((size, *end.shape), end.dtype), end.value) for end in ends]
         given = {place: seed for place, seed in zip(places, seeds, strict=True) if place is not None}
         nodes = ancestors(reached, since=min(place.id for place in given))
         step = chunk or size
@@ -171,12 +172,14 @@ class Recording:
             for first in range(0, size, step)
         ]
         results = iter([part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)])
-        return [np.zeros((size, *end.shape), end.dtype) if node is None else next(results) for node, end in zip(found, ends, strict=True)]
+        pairs = zip(found, ends, strict=True)
+        return [beside(np.zeros((size, *end.shape), end.dtype), end.value) if node is None else next(results) for node, end in pairs]
 
     def pull_number(self) -> list[Any]:
         """The gradient of a function that returns one number; the recording is used up by it."""
         self.check_number()
-        return self.pull([np.ones((), self.outputs[0].dtype)[()]], release=True)
+        output = self.outputs[0]
+        return self.pull([beside(output.dtype.type(1), output.value)], release=True)
 
     def check_number(self) -> None:
         """Raise `ShapeError` unless the function returned one number, which is what has a gradient."""
@@ -207,7 +210,7 @@ def _units(nodes: Sequence[Node], place: int) -> list[Any]:
     """The unit seeds of node `place`, one for each of its entries, and none of the others."""
     node = nodes[place]
     units = np.eye(node.size, dtype=node.dtype).reshape(node.size, *node.shape)
-    return [units if at == place else None for at in range(len(nodes))]
+    return [beside(units, node.value) if at == place else None for at in range(len(nodes))]
 
 
 def _positions(argnums: Any, count: int, name: str) -> tuple[int, ...]:
@@ -446,6 +449,7 @@ def elementwise_grad(function: Callable[..., Any], argnums: int = 0, *, holomorp
         shapes = {node.shape for node in (*recording.inputs, *recording.outputs)}
         if len(shapes) > 1:
             raise ShapeError(f"elementwise_grad: {recording.name} does not work entry by entry: it mixes shapes {shapes}{here()}")
-        return recording.by_argument(recording.pull([np.ones(node.shape, node.dtype)[()] for node in recording.outputs]))
+        seeds = [beside(np.ones(node.shape, node.dtype)[()], node.value) for node in recording.outputs]
+        return recording.by_argument(recording.pull(seeds))
 
     return _called_like(function, "elementwise_grad", derivative)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import as_array
 from compgraph.errors import MissingRuleError
 from compgraph.functions.registry import implements
 from compgraph.graph import Node, bind
@@ -39,7 +40,7 @@ def float_power(x1: Any, x2: Any) -> Any:
 @composes(np.ldexp)
 def ldexp(x: Any, n: Any) -> Any:
     """x 2**n for whole numbers n, linear in x: in two factors, since 2**n overflows before x 2**n does."""
-    n = n if isinstance(n, Node) else np.asarray(n)
+    n = n if isinstance(n, Node) else as_array(n)
     if n.dtype.kind not in "iub":
         raise MissingRuleError(f"np.ldexp takes whole exponents, not {n.dtype}: write x * np.exp2(n){here()}")
     x, half = x if hasattr(x, "dtype") else np.float64(x), np.floor_divide(n, 2)
@@ -143,7 +144,7 @@ def i0(x: Any) -> Any:
 @implements(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
     """p[0] x**(N-1) + ... + p[N-1] by Horner's rule; `p` and `x` may both be nodes."""
-    p = p if isinstance(p, Node) else np.asarray(p)
+    p = p if isinstance(p, Node) else as_array(p)
     y = np.zeros(shape_of(x)) if not p.shape[0] else p[0] + 0 * x
     for place in range(1, p.shape[0]):
         y = y * x + p[place]

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from compgraph.graph import Node
+from compgraph.backend import is_on_device, on_host
+from compgraph.graph import Node, constant
 
 
 def static_axes(axis: Any) -> Any:
     """An axis parameter that cannot change: None, an int or a tuple of ints."""
-    if axis is None:
-        return None
+    if axis is None or axis.__class__ is int:
+        return axis
     if isinstance(axis, (list, tuple)):
         return tuple(whole(one) for one in axis)
     return whole(axis)
@@ -40,8 +41,8 @@ def split_index(where: Any, first: int = 1) -> tuple[Any, list[Node]]:
     nodes: list[Node] = []
 
     def part_of(part: Any) -> Any:
-        if isinstance(part, Node) and part.dtype.kind in "iu":
-            nodes.append(part)
+        if (isinstance(part, Node) or is_on_device(part)) and part.dtype.kind in "iu":
+            nodes.append(part if isinstance(part, Node) else constant(part))
             return f"{{{first + len(nodes) - 1}}}"
         return static_index(part)
 
@@ -58,6 +59,7 @@ def static_index(where: Any) -> Any:
         return slice(*[whole(bound) if isinstance(bound, (Node, np.integer)) else bound for bound in (where.start, where.stop, where.step)])
     if isinstance(where, Node):
         where = where.concrete("an index")
+    where = on_host(where)
     if isinstance(where, (list, tuple)):  # a tuple inside a tuple
         where = np.asarray(where) if where else np.zeros(0, np.intp)
     if isinstance(where, np.ndarray) and where.dtype.kind in "iub":

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import as_array
 from compgraph.errors import ImmutableNodeError, ShapeError
 from compgraph.functions.parameters import static_axes
 from compgraph.functions.registry import implements
@@ -30,7 +31,7 @@ def refuse_out(name: str, out: Any) -> None:
 
 
 def _mask(a: Any, where: Any) -> Any:
-    where = where if isinstance(where, Node) else np.asarray(where)
+    where = where if isinstance(where, Node) else as_array(where)
     if np.broadcast_shapes(where.shape, a.shape) != a.shape:
         raise ValueError(f"where= of shape {where.shape} does not broadcast to {a.shape}")
     return where

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph import backend
 from compgraph.functions.parameters import static_axes, whole
 from compgraph.functions.reductions import NOTHING, axes_of, masked, refuse_out
 from compgraph.functions.registry import implements
@@ -16,7 +17,7 @@ from compgraph.primitives.scan import part
 
 
 def as_array(value: Any) -> Any:
-    return value if isinstance(value, Node) else np.asarray(value)
+    return value if isinstance(value, Node) else backend.as_array(value)
 
 
 def one_axis(axis: Any, ndim: int) -> int:

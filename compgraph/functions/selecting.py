@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import as_array
 from compgraph.errors import ImmutableNodeError, NodeIndexError, ShapeError
 from compgraph.functions.inspecting import number
 from compgraph.functions.parameters import split_index
@@ -28,7 +29,7 @@ def _whole_numbers(indices: Any) -> Any:
     """Indices that take part in arithmetic: a node or an array of integers."""
     if is_node(indices):
         return indices
-    array = np.asarray(indices)
+    array = as_array(indices)
     if array.dtype.kind not in "iub":
         if array.size:
             raise NodeIndexError(f"arrays of indices hold integers, not {array.dtype}{here()}")

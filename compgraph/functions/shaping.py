@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import as_array
 from compgraph.errors import NodeAxisError, ShapeError
 from compgraph.functions.parameters import static_axes, static_shape, whole
 from compgraph.functions.registry import implements
@@ -20,7 +21,7 @@ from compgraph.primitives.kinds import is_node, normalized_axes, shape_of
 
 def arraylike(a: Any) -> Any:
     """A node as it is, all else as an array."""
-    return a if is_node(a) else np.asarray(a)
+    return a if is_node(a) else as_array(a)
 
 
 def axes_of(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
@@ -256,7 +257,7 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     one, two = axes_of("rot90", tuple(axes), len(shape_of(m)))
     turns = whole(k) % 4
     if turns == 0:
-        return m if is_node(m) else np.asarray(m)
+        return m if is_node(m) else as_array(m)
     if turns == 2:
         return flip(m, (one, two))
     return swapaxes(flip(m, two), one, two) if turns == 1 else flip(swapaxes(m, one, two), two)

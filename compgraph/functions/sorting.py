@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import as_array
 from compgraph.functions.parameters import static_axes, whole
 from compgraph.functions.reductions import all_known, is_known, plain
 from compgraph.functions.registry import implements
@@ -62,7 +63,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
         return np.digitize(plain(x), bins, right=right)
     if bins is None:
         raise ValueError("digitize needs bins that are known")
-    bins, side = np.asarray(bins), "left" if right else "right"
+    bins, side = as_array(bins), "left" if right else "right"
     if len(bins) and bins[0] > bins[-1]:
         return len(bins) - searchsorted(bins[::-1], x, side)
     return searchsorted(bins, x, side)

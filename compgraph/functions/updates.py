@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import as_array
 from compgraph.errors import CompgraphError, DtypeError, MissingRuleError, ShapeError
 from compgraph.functions.parameters import split_index
 from compgraph.graph import bind
@@ -32,7 +33,7 @@ class at:  # noqa: N801 - it reads as a function
     """
 
     def __init__(self, x: Any) -> None:
-        self.x = x if is_node(x) else np.asarray(named(as_operand, x, "at"))
+        self.x = x if is_node(x) else as_array(named(as_operand, x, "at"))
 
     def __getitem__(self, index: Any) -> Entries:
         return Entries(self.x, index)
@@ -79,7 +80,7 @@ class Entries:
 
     def _fitted(self, y: Any) -> Any:
         """`y` in the shape of the entries and the dtype of the array."""
-        y, shape, dtype = y if is_node(y) else np.asarray(named(as_operand, y, "at: the value")), shape_of(self.read), self.x.dtype
+        y, shape, dtype = y if is_node(y) else as_array(named(as_operand, y, "at: the value")), shape_of(self.read), self.x.dtype
         if y.dtype.kind in "fc" and (dtype.kind in "iub" or (y.dtype.kind == "c" and dtype.kind == "f")):
             raise DtypeError(f"at: an array of {dtype} cannot take {y.dtype} as it is. Write x.astype({y.dtype}) first{here()}")
         surplus = len(y.shape) - len(shape)

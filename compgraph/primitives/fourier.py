@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import beside
 from compgraph.errors import DtypeError, ShapeError
 from compgraph.graph import Aval, Primitive, bind
 from compgraph.primitives import costs
@@ -84,7 +85,7 @@ def _times_seen(length: int, axis: int, spectrum: Any) -> Any:
     times[0] = 1
     if length % 2 == 0:
         times[-1] = 1
-    return times.reshape(-1, *(1,) * (len(shape_of(spectrum)) - 1 - axis))
+    return beside(times.reshape(-1, *(1,) * (len(shape_of(spectrum)) - 1 - axis)), spectrum)
 
 
 def _transpose_rfftn(y_bar: Any, x: Any, axes: Axes, norm: str | None) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import beside
 from compgraph.errors import NodeIndexError, ShapeError
 from compgraph.graph import Aval, bind, placed
 from compgraph.primitives import costs
@@ -100,7 +101,7 @@ def _transpose_assign_value(y_bar: Any, x: Any, value: Any, *indices: Any, index
     read = bind("index", y_bar, *indices, index=reading)
     if not may_repeat(index):
         return read
-    order = np.arange(int(np.prod(value.shape))).reshape(value.shape)
+    order = beside(np.arange(int(np.prod(value.shape))).reshape(value.shape), y_bar)
     last = bind("assign", np.zeros(x.shape, order.dtype), order, *indices, index=index)
     return np.where(np.equal(bind("index", last, *indices, index=reading), order), read, 0)
 

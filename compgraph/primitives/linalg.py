@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import beside
 from compgraph.errors import LinearAlgebraError
 from compgraph.graph import Aval, Primitive, bind, register
 from compgraph.primitives import costs
-from compgraph.primitives.kinds import Rule, all_aligned, general, linear, nondifferentiable, shape_of
+from compgraph.primitives.kinds import Rule, all_aligned, general, linear, nondifferentiable, shape_of, zeros_like
 from compgraph.primitives.products import swapped
 
 NO_FORM = "matrix decompositions are compared numerically, SymPy has none for arrays of symbols"
@@ -70,7 +71,7 @@ def _diagonal(x: Any) -> Any:
 
 
 def _eye(n: int, like: Any) -> Any:
-    return np.eye(n, dtype=like.dtype)
+    return beside(np.eye(n, dtype=like.dtype), like)
 
 
 def _over_matrices(x: Any) -> Any:
@@ -95,7 +96,7 @@ def _reciprocal_gaps(values: Any) -> Any:
     gaps = _as_row(values) - _as_column(values)
     n = values.shape[-1]
     if n < 2:
-        return np.zeros(gaps.shape, values.dtype)
+        return zeros_like(gaps)
     scale = _spread(np.max(np.abs(values), axis=-1))
     equal = np.abs(gaps) <= n * float(np.finfo(values.dtype).eps) * scale
     return np.where(equal, 0, 1 / np.where(equal, 1, gaps))
@@ -207,7 +208,7 @@ def _infer_slogdet(x: Any) -> Aval:
 def _tangent_of_slogdet(y: Any, x_dots: Any, x: Any) -> Any:
     """d ln|det A| = <A^-T, dA>; the sign is constant."""
     y_dot = _over_matrices(swapped(bind("inv", x)) * x_dots[0])
-    return np.stack([np.zeros(y_dot.shape, x.dtype)[()], y_dot], axis=-1)
+    return np.stack([zeros_like(y_dot), y_dot], axis=-1)
 
 
 slogdet = _decomposition(
@@ -349,7 +350,8 @@ def _rescaling(v: Any, v_dot: Any) -> Any:
     length = np.real(np.sum(np.conjugate(v) * v_dot, axis=-2, keepdims=True))
     # LAPACK makes one imaginary part an exact 0, which tells v_k from another entry that is as large.
     size = np.where(np.imag(v) == 0, np.abs(v), -1)
-    chosen = np.arange(v.shape[-1])[:, None] == np.argmax(size, axis=-2, keepdims=True)
+    largest = np.argmax(size, axis=-2, keepdims=True)
+    chosen = beside(np.arange(v.shape[-1])[:, None], largest) == largest
     turn = np.imag(np.sum(np.where(chosen, v_dot, 0), axis=-2, keepdims=True))
     entry = np.real(np.sum(np.where(chosen, v, 0), axis=-2, keepdims=True))
     return -(length + 1j * (turn / entry))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import beside
 from compgraph.errors import ShapeError
 from compgraph.graph import Aval, bind
 from compgraph.primitives import costs
@@ -34,7 +35,7 @@ def _infer_matmul(a: Any, b: Any) -> Aval:
 def swapped(x: Any) -> Any:
     """The transpose of each matrix of a stack."""
     ndim = len(shape_of(x))
-    return np.transpose(x, None if ndim == 2 else (*range(ndim - 2), ndim - 1, ndim - 2))
+    return x.T if ndim == 2 else np.transpose(x, (*range(ndim - 2), ndim - 1, ndim - 2))
 
 
 def _column(x: Any) -> Any:
@@ -143,7 +144,7 @@ def _transpose_einsum(index: int, y_bar: Any, *xs: Any, subscripts: str) -> Any:
         y_bar = np.reshape(y_bar, shape)
     if full != shape:
         y_bar = np.broadcast_to(y_bar, full)
-    return y_bar if all(first) else np.where(_on_diagonal(term, full), y_bar, 0)
+    return y_bar if all(first) else np.where(beside(_on_diagonal(term, full), y_bar), y_bar, 0)
 
 
 def _on_diagonal(term: str, shape: tuple[int, ...]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from compgraph.primitives.kinds import (
     shape_of,
     shifted_axes,
     single_ndim,
+    stretched,
 )
 from compgraph.primitives.scan import delayed, flipped
 
@@ -45,11 +47,12 @@ def _infer_extreme(x: Any, *, axis: Any, keepdims: bool) -> Aval:
 
 
 def _count(x: Any, axis: Any) -> int:
-    return int(np.prod([x.shape[index] for index in normalized_axes(axis, len(x.shape))], dtype=int))
+    return math.prod([x.shape[index] for index in normalized_axes(axis, len(x.shape))])
 
 
 def _spread(y_bar: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    return np.broadcast_to(restore_axes(y_bar, x, axis, keepdims), x.shape)
+    y_bar = y_bar if isinstance(y_bar, np.generic) else restore_axes(y_bar, x, axis, keepdims)
+    return stretched(y_bar, x.shape)
 
 
 def _batch(name: str) -> Rule:

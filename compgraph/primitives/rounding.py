@@ -14,10 +14,14 @@ from compgraph.primitives.kinds import elementwise, nondifferentiable
 def _flat(sp: Any, name: str) -> Any:
     """SymPy's floor or trunc with a derivative of 0, where SymPy leaves `Derivative(floor(x), x)` standing."""
 
+    def flat(x: Any) -> Any:
+        return sp.floor(x) if name == "floor" else sp.sign(x) * sp.floor(sp.Abs(x))
+
+    if not hasattr(sp, "Function"):  # numbers under SymPy's names
+        return flat
+
     def evaluated(cls: Any, x: Any) -> Any:
-        if x.is_number:
-            return sp.floor(x) if name == "floor" else sp.sign(x) * sp.floor(sp.Abs(x))
-        return None
+        return flat(x) if x.is_number else None
 
     return type(name, (sp.Function,), {"eval": classmethod(evaluated), "fdiff": lambda self, argindex=1: sp.Integer(0)})
 

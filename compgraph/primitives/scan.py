@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from compgraph.backend import beside
 from compgraph.graph import Aval, bind
 from compgraph.primitives import costs
 from compgraph.primitives.kinds import Rule, _probed_dtype, general, linear, normalized_axes, shape_of, shifted_axes, single_ndim
@@ -33,7 +34,7 @@ def delayed(x: Any, axis: int, steps: int, *, fill: float) -> Any:
     """
     shape = shape_of(x)
     steps = min(steps, shape[axis])
-    front = np.full((*shape[:axis], steps, *shape[axis + 1 :]), fill, x.dtype)
+    front = beside(np.full((*shape[:axis], steps, *shape[axis + 1 :]), fill, x.dtype), x)
     return np.concatenate([front, part(x, axis, slice(0, shape[axis] - steps))], axis=axis)
 
 

@@ -59,7 +59,7 @@ def _inverse_permutation(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, 
 
 transpose = linear(
     "transpose", cost="views", code="xp.transpose({0}, {axes})", infer=_infer_transpose,
-    transpose=(lambda y_bar, x, axes: np.transpose(y_bar, _inverse_permutation(axes, len(x.shape))),),
+    transpose=(lambda y_bar, x, axes: y_bar.T if axes is None else np.transpose(y_bar, _inverse_permutation(axes, len(x.shape))),),
     batch=lambda flags, x, axes: np.transpose(x, (0, *(axis + 1 for axis in permutation(axes, len(x.shape) - 1)))),
     label="T", latex=r"{0}^\top",
 )  # fmt: skip

@@ -46,6 +46,10 @@ template <class T> __device__ T remainder_of(T a, T b) {
     T r = fmod(a, b);
     return r != T(0) ? ((r < T(0)) != (b < T(0)) ? r + b : r) : copysign(T(0), b);
 }
+__device__ long long remainder_of(long long a, long long b) {
+    long long r = a % b;
+    return r < 0 ? r + b : r;
+}
 template <class T> __device__ T floor_divide(T a, T b) {
     T r = fmod(a, b), q = (a - r) / b;
     if (b == T(0)) return a / b;
@@ -68,6 +72,7 @@ template <class T> __device__ T logaddexp2(T a, T b) {
 template <class T> __device__ T spacing(T a) {
     return isinf(a) || isnan(a) ? T(NAN) : copysign(nextafter(fabs(a), T(INFINITY)) - fabs(a), a);
 }
+__device__ bool within(long long index, long long length) { return -length <= index && index < length; }
 __device__ long long place(long long index, long long length) {
     index %= length;
     return index < 0 ? index + length : index;

@@ -101,6 +101,8 @@ class KernelText:
         depth = self.turns + len(chain)
         lengths = [loop.length for loop in chain]
         count = int(np.prod(lengths, dtype=int))
+        if count > 2**31 - FULL_TEAM:  # of the last block some threads have numbers beyond
+            self.index = "long long"
         longest = max((loop.length for loop in body.items if isinstance(loop, Loop)), default=0)
         self.alone = longest <= (SHORT if chain else 1) or any(one.kind in _RUNNING or one.kind == "add" for one in body.statements())
         self.inner = depth
@@ -185,6 +187,10 @@ class KernelText:
             if access in scope:
                 return scope[access]
         text = self.address(access)
+        kind = CTYPES[access.value.dtype.name]
+        if kind in ("float", "double") and access.gathers:  # what an index beyond an array reads is NaN, which no step survives unseen
+            inside = " && ".join(f"within({self.read(index, None)}, {length})" for index, _, length in access.gathers)
+            text = f"{inside} ? {text} : {kind}(NAN)"
         name = self.unique(f"{access.value.name}_{self.counter(len(access.strides) - 1)}" if access.strides else f"{access.value.name}_0")
         self.line(f"const {CTYPES[access.value.dtype.name]} {name} = {text};")
         self.scopes[-1][access] = name

@@ -100,6 +100,8 @@ class NestText:
             writer = found_in_variable(access, statement)
             if writer is not None:
                 return self.variables[writer]
+        if statement is None and access.value not in self.blocks and set(access.value.shape) <= {1}:  # an index that is not stored
+            return next(name for writer, name in self.variables.items() if writer.target.value is access.value)
         if access.value.kind == "input" and access.value.shape == ():
             self.scalars[access.value.name] = access.value
             return access.value.name

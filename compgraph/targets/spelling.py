@@ -120,6 +120,8 @@ def can_spell(node: Node) -> bool:
     dtypes = [node.dtype, *(arg.dtype for arg in node.args if hasattr(arg, "dtype"))]
     if name not in SPELLING or any(dtype.name not in DTYPES for dtype in dtypes):
         return False
+    if name == "remainder" and node.dtype == np.int64 and isinstance(node.args[1], (int, np.int64)) and node.args[1] > 0:
+        return True
     # Whole numbers divide, round and take powers by rules of their own, which the compiler does not share.
     return node.dtype.kind == "f" or name not in _OF_FLOATS or (node.dtype == np.bool_ and dtypes[1].kind == "f")
 

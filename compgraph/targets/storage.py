@@ -101,8 +101,10 @@ class Storage:
         for reader in donor.readers:
             if reader.place[0] < first:
                 continue
-            (writer, *more) = value.writers
-            if more or not isinstance(writer, Statement) or not isinstance(reader, Statement) or writer.kind != "map":
+            if len(value.writers) != 1:  # or none, of an empty array
+                return False
+            (writer,) = value.writers
+            if not isinstance(writer, Statement) or not isinstance(reader, Statement) or writer.kind != "map":
                 return False
             if writer.path != reader.path or not writer.path or writer.path[0].tail is not None:
                 return False

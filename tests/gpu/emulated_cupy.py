@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import inspect
 import json
 import re
 import shutil
@@ -21,12 +22,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++") or shutil.which("c++")
 
 
-class ndarray:  # noqa: N801 - CuPy's name
+NAMES: dict[str, dict[str, Any]] = json.loads((HERE / "cupy_names.json").read_text(encoding="utf-8"))["names"]
+
+
+class ndarray:  # noqa: N801 - as CuPy calls it
     """An array "on the device"."""
 
     __array_priority__ = 100
@@ -38,62 +43,135 @@ class ndarray:  # noqa: N801 - CuPy's name
     dtype = property(lambda self: self.held.dtype)
     size = property(lambda self: self.held.size)
     ndim = property(lambda self: self.held.ndim)
-    data = property(lambda self: SimpleNamespace(ptr=self.held.__array_interface__["data"][0]))
+    data = property(lambda self: SimpleNamespace(ptr=self.held.__array_interface__["data"][0], device_id=0))
+    device = property(lambda self: SimpleNamespace(id=0))
+    flags = property(lambda self: self.held.flags)
     T = property(lambda self: ndarray(self.held.T))
+    real = property(lambda self: ndarray(self.held.real))
+    imag = property(lambda self: ndarray(self.held.imag))
     strides = property(lambda self: self.held.strides)
     nbytes = property(lambda self: self.held.nbytes)
+    itemsize = property(lambda self: self.held.itemsize)
     base = property(lambda self: self.held.base)
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        return sys.modules[__name__]
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return dict(self.held.__array_interface__, version=3)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly.")
 
-    def get(self) -> Any:
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.held.__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0  # of CUDA, as CuPy says
+
+    def get(self, stream: Any = None) -> Any:
+        Recording.synchronised += 1
         return self.held.copy()
 
-    def set(self, array: Any) -> None:
-        assert isinstance(array, np.ndarray) and array.shape == self.shape and array.dtype == self.dtype, "set takes an array that fits"
+    def set(self, array: Any, stream: Any = None) -> None:
+        if not isinstance(array, np.ndarray) or array.dtype != self.dtype or array.shape != self.shape:
+            raise TypeError("only an array of the host that fits can be set")
         self.held[...] = array
 
-    def reshape(self, *shape: Any) -> ndarray:
-        found = self.held.reshape(*shape)
-        assert found.size == 0 or np.shares_memory(found, self.held), "a reshape that copies"
-        return ndarray(found)
+    def item(self, *place: Any) -> Any:
+        Recording.synchronised += 1
+        return self.held.item(*place)
 
-    def copy(self) -> ndarray:
-        return ndarray(self.held.copy())
+    def tolist(self) -> Any:
+        return self.held.tolist()
 
-    def astype(self, dtype: Any) -> ndarray:
-        return ndarray(self.held.astype(dtype))
+    def astype(self, dtype: Any, copy: bool = True) -> ndarray:
+        return ndarray(self.held.astype(dtype, copy=copy))
 
     def __getitem__(self, index: Any) -> ndarray:
-        return ndarray(np.asarray(self.held[unwrapped(index)]))
+        return ndarray(np.asarray(self.held[indices(index)]))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.held[unwrapped(index)] = unwrapped(value)
+        self.held[indices(index)] = unwrapped(value)
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __iter__(self) -> Any:
+        return (self[place] for place in range(len(self.held)))
+
+    def __repr__(self) -> str:
+        return repr(self.held)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return wrapped(getattr(ufunc, method)(*(unwrapped(one) for one in inputs), **{key: unwrapped(one) for key, one in kwargs.items()}))
+        if method != "__call__" or ufunc.__name__ not in NAMES["cupy"]:
+            return NotImplemented
+        return called(f"cupy.{ufunc.__name__}", ufunc, inputs, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        return wrapped(function(*unwrapped(args), **unwrapped(kwargs)))
+        place = ".".join(["cupy", *function.__module__.split(".")[1:]])
+        if function.__name__ not in NAMES.get(place, ()) or not all(issubclass(kind, (ndarray, np.ndarray)) for kind in types):
+            return NotImplemented
+        return called(f"{place}.{function.__name__}", function, args, kwargs)
+
+
+def _operator(form: str) -> Callable[..., Any]:
+    def operator(self: ndarray, *others: Any) -> Any:
+        if any(not isinstance(other, (ndarray, np.ndarray, np.generic, bool, int, float, complex)) for other in others):
+            return NotImplemented  # as for a node, which has the operation reflected
+        result = getattr(self.held, form)(*map(unwrapped, others))
+        return wrapped(result) if result is not NotImplemented else result
+
+    return operator
 
 
 for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor"):
     for _form in (f"__{_name}__", f"__r{_name}__"):
         if hasattr(np.ndarray, _form):
-            setattr(ndarray, _form, lambda self, other, _form=_form: wrapped(getattr(self.held, _form)(unwrapped(other))))
-ndarray.__neg__ = lambda self: wrapped(-self.held)  # type: ignore[attr-defined]
-ndarray.__abs__ = lambda self: wrapped(abs(self.held))  # type: ignore[attr-defined]
-ndarray.__invert__ = lambda self: wrapped(~self.held)  # type: ignore[attr-defined]
-ndarray.__bool__ = lambda self: bool(self.held)  # type: ignore[attr-defined]
-ndarray.__float__ = lambda self: float(self.held)  # type: ignore[attr-defined]
-ndarray.__len__ = lambda self: len(self.held)  # type: ignore[attr-defined]
-for _name in ("sum", "prod", "max", "min", "mean", "any", "all", "argmax", "argmin", "cumsum", "transpose", "ravel", "swapaxes", "conj"):
-    setattr(ndarray, _name, lambda self, *args, _of=_name, **named: wrapped(getattr(self.held, _of)(*unwrapped(args), **unwrapped(named))))
+            setattr(ndarray, _form, _operator(_form))
+for _form in ("__neg__", "__pos__", "__abs__", "__invert__"):
+    setattr(ndarray, _form, _operator(_form))
+
+
+def _in_place(form: str) -> Callable[..., Any]:
+    def operator(self: ndarray, other: Any) -> ndarray:
+        getattr(self.held, form)(unwrapped(other))
+        return self
+
+    return operator
+
+
+for _name in ("add", "sub", "mul", "truediv", "and", "or"):
+    setattr(ndarray, f"__i{_name}__", _in_place(f"__i{_name}__"))
+
+
+def _number(form: str) -> Callable[..., Any]:
+    def convert(self: ndarray) -> Any:
+        Recording.synchronised += 1
+        return getattr(self.held, form)()
+
+    return convert
+
+
+for _form in ("__bool__", "__float__", "__int__", "__complex__"):
+    setattr(ndarray, _form, _number(_form))
+for _name in (
+    "sum", "prod", "max", "min", "mean", "any", "all", "argmax", "argmin", "cumsum", "transpose", "ravel", "swapaxes", "conj", "copy",
+    "reshape", "dot", "take", "squeeze", "fill", "view",
+):  # fmt: skip
+    setattr(
+        ndarray, _name,
+        lambda self, *args, _name=_name, **kwargs: wrapped(getattr(self.held, _name)(*unwrapped(args), **unwrapped(kwargs))),
+    )  # fmt: skip
 ndarray.__hash__ = None  # type: ignore[assignment]
+
+
+def called(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """A function of NumPy in the place of CuPy's, which may take fewer arguments."""
+    place, _, last = name.rpartition(".")
+    parameters = NAMES[place][last]
+    wrong = [key for key in kwargs if parameters is not None and key not in parameters]
+    if wrong or (parameters is not None and len(args) > len(parameters)):
+        raise TypeError(f"{name}() got an unexpected argument {wrong}")
+    return wrapped(function(*unwrapped(args), **unwrapped(kwargs)))
 
 
 def unwrapped(value: Any) -> Any:
@@ -104,15 +182,67 @@ def unwrapped(value: Any) -> Any:
         return type(value)(*map(unwrapped, value)) if hasattr(value, "_fields") else type(value)(map(unwrapped, value))
     if isinstance(value, dict):
         return {key: unwrapped(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray) and value.ndim:
+    if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}: an array of the host among those of the device")
     return value
+
+
+def indices(index: Any) -> Any:
+    """CuPy takes arrays of the host as indices."""
+    if isinstance(index, tuple):
+        return tuple(map(indices, index))
+    return index.held if isinstance(index, ndarray) else index
 
 
 def wrapped(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(*map(wrapped, value)) if hasattr(value, "_fields") else type(value)(map(wrapped, value))
     return ndarray(np.asarray(value)) if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+class _Module:
+    """A module of CuPy's with functions of NumPy's."""
+
+    def __init__(self, place: str, functions: Any) -> None:
+        self.place, self.functions = place, functions
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name not in NAMES[self.place]:
+            raise AttributeError(f"module {self.place!r} has no attribute {name!r}")
+        found = getattr(self.functions, name)
+        if isinstance(found, np.ufunc):
+            return _Ufunc(found)
+        if not callable(found) or isinstance(found, type):
+            return found
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            return called(f"{self.place}.{name}", found, args, kwargs)
+
+        if NAMES[self.place][name] is not None:
+            function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+                [inspect.Parameter(one, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for one in NAMES[self.place][name]]
+            )
+        return function
+
+
+class _Ufunc:
+    """A ufunc of CuPy's, which adds up at indices too."""
+
+    def __init__(self, ufunc: np.ufunc) -> None:
+        self.ufunc = ufunc
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return wrapped(self.ufunc(*unwrapped(args), **unwrapped(kwargs)))
+
+    def at(self, array: ndarray, index: Any, value: Any) -> None:
+        self.ufunc.at(array.held, indices(index), unwrapped(value))
+
+
+linalg, fft = _Module("cupy.linalg", np.linalg), _Module("cupy.fft", np.fft)
+for _part in ("", ".scipy"):
+    sys.modules[f"{__name__}x{_part}"] = sys.modules[__name__]
+sys.modules[f"{__name__}x.scipy.special"] = _Module("cupyx.scipy.special", scipy.special)  # type: ignore[assignment]
+lib = SimpleNamespace(stride_tricks=_Module("cupy.lib.stride_tricks", np.lib.stride_tricks))
 
 
 # ------------------------------------------------------------------------------------------- kernels
@@ -166,10 +296,11 @@ class RawModule:
 
 
 class Recording:
-    """What is launched while a CUDA graph is recorded."""
+    """What is launched while a CUDA graph is recorded, and how often the host has waited for the device."""
 
     steps: list[Callable[[], None]] | None = None
     launched = 0
+    synchronised = 0
 
 
 recording = Recording()
@@ -247,7 +378,7 @@ for _letter, _dtype in (("s", np.float32), ("d", np.float64)):
     setattr(cublas, f"{_letter}gemmStridedBatched", _strided)
 cuda = SimpleNamespace(
     cublas=cublas, device=SimpleNamespace(get_cublas_handle=lambda: 1),
-    runtime=SimpleNamespace(getDevice=lambda: 0, getDeviceCount=lambda: 1),
+    runtime=SimpleNamespace(getDevice=lambda: 0, getDeviceCount=lambda: 1, memGetInfo=lambda: (3 * 2**30, 8 * 2**30)),
     get_current_stream=Stream, Stream=Stream,
 )  # fmt: skip
 
@@ -257,7 +388,7 @@ cuda = SimpleNamespace(
 
 def empty(shape: Any, dtype: Any = float) -> ndarray:
     array = np.empty(shape, dtype)
-    array.view(np.uint8)[...] = 255  # NaN, or -1
+    array.reshape(-1).view(np.uint8)[...] = 255  # NaN, or -1
     return ndarray(array)
 
 
@@ -273,18 +404,13 @@ def asnumpy(value: Any) -> Any:
     return value.get() if isinstance(value, ndarray) else np.asarray(value)
 
 
-def names() -> frozenset[str]:
-    """What CuPy has, of the version that the file says."""
-    return frozenset(json.loads((HERE / "cupy_names.json").read_text(encoding="utf-8"))["names"])
+def get_default_memory_pool() -> Any:
+    return SimpleNamespace(total_bytes=lambda: 2**30, used_bytes=lambda: 2**29)
 
 
 __version__ = "emulated"
+_functions = _Module("cupy", np)
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__") or name not in names():
-        raise AttributeError(f"module 'cupy' has no attribute {name!r}")
-    found = getattr(np, name)
-    if not callable(found) or isinstance(found, type):
-        return found
-    return lambda *args, **kwargs: wrapped(found(*unwrapped(args), **unwrapped(kwargs)))
+    return getattr(_functions, name)

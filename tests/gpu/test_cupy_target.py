@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import emulated_cupy
@@ -13,37 +13,12 @@ from domains import SAMPLES, Sample
 from whole_graphs import BINARY, REAL, SPECIAL, UNARY, applied, derivatives, names, one_each, parts
 
 import compgraph as cg
-from compgraph.errors import InputError, MissingDependencyError, MissingRuleError
+from compgraph.errors import DeviceError, InputError, MissingDependencyError, MissingRuleError
 from compgraph.graph import Graph
 from compgraph.simplification import simplify
 from compgraph.targets import Program, cupy_target
 
 TOLERANCE = {"float64": 1e-13, "float32": 2e-6}
-
-
-def has_device() -> bool:
-    try:
-        import cupy
-
-        return bool(cupy.cuda.runtime.getDeviceCount())
-    except Exception:
-        return False
-
-
-DEVICE = has_device()
-LIBRARIES = ["emulated", pytest.param("cupy", marks=pytest.mark.skipif(not DEVICE, reason="there is no GPU with CuPy here"))]
-
-
-@pytest.fixture(params=LIBRARIES, autouse=True)
-def xp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The array library: CuPy where there is a device, and everywhere the stand-in."""
-    if request.param == "emulated":
-        if emulated_cupy.COMPILER is None:
-            pytest.skip("there is no C++ compiler on this machine to run the kernels on the processor")
-        monkeypatch.setitem(sys.modules, "cupy", emulated_cupy)
-    import cupy
-
-    return cupy
 
 
 def equal(got: Any, want: Any, what: str = "", tolerance: float | None = None, terms: float = 0.0) -> None:
@@ -233,3 +208,60 @@ def test_the_stand_in_finds_threads_that_part_at_a_barrier() -> None:
     kernel = emulated_cupy.RawModule(code=code).get_function("bad")
     with pytest.raises(AssertionError, match="threads part at a barrier"):
         kernel((1,), (1, 4), (emulated_cupy.empty(1),))
+
+
+# ------------------------------------------------------------------------------------ what users give it
+
+
+def test_an_index_beyond_an_array_reads_nan(xp: Any) -> None:
+    compiled = cg.compile(lambda x, places: (x[places] * 2, np.sum(x[places, 0])), target="cupy")
+    x = np.arange(6.0).reshape(3, 2)
+    rows, total = compiled(xp.asarray(x), xp.asarray(np.array([0, -1, 3, -4])))
+    assert np.array_equal(rows.get(), [[0, 2], [8, 10], [np.nan, np.nan], [np.nan, np.nan]], equal_nan=True) and np.isnan(total.get())
+
+
+def test_remainders_of_whole_numbers_are_numpys(xp: Any) -> None:
+    n = np.array([-7, -6, -1, 0, 5, 6, 2**62 + 5])
+    program = run(xp, traced(lambda n: (n % 3, np.remainder(n, 2**62)), n), [n])
+    assert program.notes == ()
+
+
+def test_what_is_too_large_for_an_int_is_counted_in_long_long() -> None:
+    many = np.broadcast_to(np.zeros(1), 70_000)
+    source = cg.compile(lambda x, y: x[:, None] + y, target="cupy").prepare(many, many).source
+    assert "const long long i = " in source and "int i" not in source
+
+
+def test_donated_arrays_that_cannot_hold_the_result_are_refused(xp: Any) -> None:
+    compiled = cg.compile(lambda x: x * 2, target="cupy", donate_argnums=0)
+    with pytest.raises(InputError, match="the donated argument x is a view with gaps"):
+        compiled(xp.asarray(np.ones(8))[::2])
+    both = xp.asarray(np.ones(8))
+    with pytest.raises(InputError, match="the donated argument x shares memory with y"):
+        cg.compile(lambda x, y: x * y, target="cupy", donate_argnums=0)(both, both)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (40, 40)], ids=str)
+def test_donated_arrays_are_read_before_they_are_written(xp: Any, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(size=shape)
+    functions = (
+        lambda x: x + x[::-1], lambda x: x - np.sum(x), lambda x: np.concatenate([x[1:] * 2, x[:1]]), lambda x: np.cumsum(x, axis=0) + x,
+    )  # fmt: skip
+    for f in functions:
+        compiled, given = cg.compile(f, target="cupy", donate_argnums=0), xp.asarray(x)
+        for _ in range(3):
+            given[...] = xp.asarray(x)
+            assert compiled(given) is given
+            np.testing.assert_allclose(given.get(), f(x), rtol=1e-12, atol=1e-12)
+
+
+def test_arguments_of_another_device_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", emulated_cupy)
+    monkeypatch.setattr(emulated_cupy.cuda.runtime, "getDevice", lambda: 1)
+    with pytest.raises(DeviceError, match=r"argument y is on device 0, beside x, and the current device is 1: call it within `with"):
+        cg.compile(lambda x, y: x * y, target="cupy")(np.ones(3), emulated_cupy.asarray(np.ones(3)))
+
+
+def test_the_text_is_made_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert "__global__ void" in cg.compile(lambda x: np.exp(x), target="cupy").prepare(np.ones(3)).source
