@@ -29,6 +29,8 @@ from compgraph.ways import Plan, Point, counted, measured, plans
 Array = np.ndarray[Any, Any]
 
 REFERENCE = 200_000  # operations in 180 digits, about half a second
+ROWS = 10**8  # operations of passes, one an output, for their errors
+_PASS = 20_000  # that the call of a program counts for
 
 
 @dataclass(frozen=True)
@@ -213,9 +215,10 @@ def _refuse_others(graph: Graph, inputs: Sequence[Node], outputs: Sequence[Node]
 
 def _reference(point: Point) -> tuple[list[int], list[Array], str]:
     """Which columns of the Jacobian were found in 50 digits, those columns, and that in words."""
-    each = 3 * max(point.cost.operations, len(point.graph.nodes))
+    each = 3 * max(point.cost.operations, len(point.graph.nodes)) + 10 * point.m  # a difference takes more than an operation
     if each > 3 * REFERENCE:
-        return [], [], f"none, {point.cost.operations:,} operations are too many for 50 digits"
+        what = counted(point.cost.operations, "operation"), counted(point.m, "output")
+        return [], [], f"none, {' and '.join(what)} are too many for 50 digits"
     count = max(1, min(point.n, REFERENCE // each))
     entries = [number * point.n // count for number in range(count)]
     try:
@@ -236,8 +239,10 @@ def _exceptions(point: Point, kinks: int) -> str:
 
 
 def _error(plan: Plan, entries: list[int], truth: list[Array]) -> float | None:
-    if plan.columns is None or not entries:
+    if plan.columns is None or all(entry is None for exact in truth for entry in exact):
         return None
+    if plan.name == "reverse" and (plan.operations or 0) + _PASS * (plan.passes or 0) > ROWS:
+        return None  # a column takes the rows of all outputs
     found = plan.columns(entries)
     pairs = [largest_error(found[:, place], exact) for place, exact in enumerate(truth)]
     worst = max((error for error, _ in pairs), key=lambda error: math.inf if math.isnan(error) else error)
@@ -252,14 +257,17 @@ def cheaper(graph: Graph) -> str:
     >>> cheaper(cg.trace(lambda x: np.sum(x ** 2), np.zeros(5))), cheaper(cg.trace(lambda t: t * np.ones(5), 1.0))
     ('reverse', 'forward')
     """
-    ahead, back = (run_cost(jacobian_graph(graph, mode)) for mode in ("forward", "reverse"))
+    return _cheaper(*(run_cost(jacobian_graph(graph, mode)) for mode in ("forward", "reverse")))
+
+
+def _cheaper(ahead: Any, back: Any) -> str:
     return "reverse" if (back.operations, back.peak_bytes) < (ahead.operations, ahead.peak_bytes) else "forward"
 
 
 def _advice(point: Point, ways: dict[str, Way]) -> tuple[str, str]:
     """The cheaper mode, and why, in one sentence."""
-    best = cheaper(point.graph)
     forward_, reverse_ = ways["vector forward"], ways["vector reverse"]
+    best = _cheaper(forward_, reverse_)
     mine, other = (forward_, reverse_) if best == "forward" else (reverse_, forward_)
     rival = "reverse" if best == "forward" else "forward"
     seeds = {"forward": counted(point.n, "tangent"), "reverse": counted(point.m, "adjoint")}
@@ -268,7 +276,8 @@ def _advice(point: Point, ways: dict[str, Way]) -> tuple[str, str]:
         less = "" if mine.peak_bytes == other.peak_bytes else f", in {mine.peak_bytes:,} bytes instead of {other.peak_bytes:,}"
         beside = f"as many as {rival} mode{less}"
     else:
-        beside = f"{rival} mode's {seeds[rival]} {'takes' if seeds[rival].startswith('1 ') else 'take'} {ratio:,.1f} times as many"
+        more = f"{ratio:,.1f} times as many" if ratio >= 1.05 else f"{other.operations or 0:,}"
+        beside = f"{rival} mode's {seeds[rival]} {'takes' if seeds[rival].startswith('1 ') else 'take'} {more}"
     sentence = f"Use {best} mode: {seeds[best]} in one pass, {mine.operations:,} operations; {beside}"
     difference, symbolic = ways["central difference"], ways["symbolic, shared"]
     others = []

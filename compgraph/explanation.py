@@ -1,13 +1,14 @@
 """`cg.explain`: what is special about a function at a point, found, traced back to its line, and put into words.
 
-Kinks (`kinks.py`), numbers that are not finite (`nonfinite.py`), lost digits, stable forms and the double `where`
-(`digits.py`) come together here.
+Kinks (`kinks.py`), numbers that are not finite (`nonfinite.py`), the double `where` (`double_where.py`), lost digits and
+stable forms (`lost_digits.py`) come together here.
 """
 
 from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,13 +19,15 @@ import numpy as np
 
 from compgraph import reverse_mode
 from compgraph.certificate import graph_and_values, wide_value
-from compgraph.digits import Cancellation, Rewrite, Trap, cancellations, precise, rewrites, traps
+from compgraph.double_where import Trap, traps
 from compgraph.evaluation import EvaluationTrace
 from compgraph.graph import Graph, Node, active_nodes
 from compgraph.kinks import Kink, kinks, shown
 from compgraph.literals import number
+from compgraph.lost_digits import Cancellation, Rewrite, cancellations, rewrites
 from compgraph.nonfinite import Journey, evaluated, is_bad, journeys
 from compgraph.numerical import double, one_sided_limits
+from compgraph.precision import precise
 from compgraph.tables import mimebundle
 
 MOVED = 8  # numbers among the inputs, up to which the whole function is looked at from both sides
@@ -129,8 +132,8 @@ def explain(f_or_graph: Callable[..., Any] | Graph, /, *args: Any, **named: Any)
 
     A function is traced, and run twice to see whether it is the same twice; a graph is taken as it is, with arguments by
     position or name. Nothing is raised for NaNs and infinities, which are what is asked for; errors are those of tracing.
-    Values are compared with numbers of 50 digits by SymPy, up to 1,000 entries of a node and 3 seconds; where SymPy
-    has no form of an operation a note names the node, and the rest goes on.
+    Values are compared with numbers of 50 digits by mpmath, up to 1,000 entries of a node and 3 seconds; where an
+    operation has no such form a note names the node, and the rest goes on.
     """
     with np.errstate(all="ignore"):
         graph, inputs = graph_and_values(f_or_graph, args, named, "explain")
@@ -183,17 +186,25 @@ def _whole_sides(graph: Graph, inputs: list[Any], adjoints: dict[Node, Any]) -> 
     moving = [place for place, node in enumerate(graph.inputs) if node.dtype.kind == "f"]
     if len(graph.outputs) > 1 or output.shape or output.dtype.kind != "f" or sum(np.size(inputs[place]) for place in moving) > MOVED:
         return []
-    found = []
+    found: list[str] = []
+    smooth: list[str] = []
     for place in moving:
         node, x = graph.inputs[place], np.asarray(inputs[place])
         for entry in np.ndindex(node.shape):
             left, right = one_sided_limits(partial(_moved, graph, inputs, place, entry), max(1.0, abs(float(x[entry]))))
-            if left == right or is_bad(x[entry]):
+            if is_bad(x[entry]):
                 continue
             name = graph.names[node] + (f"[{', '.join(map(str, entry))}]" if entry else "")
-            taken = number(np.asarray(adjoints.get(node, np.zeros(node.shape)))[entry])
-            found.append(f"{graph.name} itself, by {name}: {shown(left)} from the left, {shown(right)} from the right; taken is {taken}")
-    return found
+            taken = np.asarray(adjoints.get(node, np.zeros(node.shape)))[entry] + 0.0
+            sides = f"{shown(left)} from the left, {shown(right)} from the right"
+            said = f"taken is {number(taken)}"
+            if math.isfinite(left) and abs(left - right) <= 1e-6 * max(1.0, abs(left)):  # the kinks on the way take each other away
+                sides = f"{shown(left)} from both sides"
+                said += "" if abs(taken - left) <= 1e-6 * max(1.0, abs(left)) else ", which is not its derivative"
+                (found if said.endswith("derivative") else smooth).append(f"{graph.name} itself, by {name}: {sides}; {said}")
+            else:
+                found.append(f"{graph.name} itself, by {name}: {sides}; {said}")
+    return found or smooth
 
 
 def _moved(graph: Graph, inputs: list[Any], place: int, entry: tuple[int, ...], step: float) -> float:

@@ -40,9 +40,10 @@ from compgraph.formulas import expression
 from compgraph.forward_mode import value_of
 from compgraph.grades import Grade, Grades, Mark
 from compgraph.graph import Graph, Node, active_nodes, placeholder
+from compgraph.kinks import kinks
 from compgraph.literals import number
 from compgraph.mistakes import explained
-from compgraph.nonfinite import evaluated
+from compgraph.nonfinite import evaluated, swept
 from compgraph.numerical import Array, central_differences, inner
 from compgraph.operands import as_operand
 from compgraph.origins import here, library_files
@@ -70,6 +71,8 @@ def grade(functions: Any, /, *args: Any, backward: Any = None, seed: int = 0) ->
     `functions` made by `cg.custom_derivative` bring their rules. `backward` is the rule, or a dict or list of rules, of one
     plain function: `backward(y_bar, *args)` returns the adjoint of the argument, or a tuple of one an argument.
 
+    At a kink any value between the two sides will do: there a rule has to give a number, and is judged beside it.
+
     A rule that raises, never ends, gives NaN, or gives another shape gets a grade that says so, with its line: nothing of
     it is raised here. Raises `InputError` for what is no function with a rule, and what the function itself raises.
     """
@@ -84,6 +87,10 @@ def grade(functions: Any, /, *args: Any, backward: Any = None, seed: int = 0) ->
     if several is None:
         return _grade(_name_of(backward), functions, backward, args, seed)
     return Grades(tuple(_grade(name, functions, one, args, seed) for name, one in several.items()))
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _name_of(function: Any) -> str:
@@ -135,8 +142,16 @@ class Samples:
             point = self._point(function, moved, generator, asked=number_ == 0)
             if point is not None:
                 self.points.append(point)
+        # At a kink any value between the two sides is a convention: a rule is run there, and judged beside it.
+        self.kink = self.points[0] if self.graph is not None and len(self.points) > 1 and self._has_kink(self.points[0]) else None
+        self.points = self.points[self.kink is not None :]
         self.right = [self._adjoints(function, point) for point in self.points]
         self.tolerance = 1e-9 if self.graph is not None else 1e-5
+        self.noise = max((_noise(self.graph, point) for point in self.points), default=0.0) if self.graph is not None else 0.0
+
+    def _has_kink(self, point: Point) -> bool:
+        assert self.graph is not None
+        return bool(kinks(self.graph, evaluated(self.graph, point.xs)))
 
     def _point(self, function: Callable[..., Any], xs: list[Any], generator: np.random.Generator, *, asked: bool) -> Point | None:
         try:
@@ -193,6 +208,15 @@ def _swept(graph: Graph, point: Point, moving: list[int]) -> dict[int, Array]:
     return {place: np.asarray(found.get(node, np.zeros(node.shape))) for place, node in zip(moving, wanted, strict=True)}
 
 
+def _noise(graph: Graph, point: Point) -> float:
+    """What rounding leaves of an adjoint that cancels: of the summands anywhere in the sweep, per unit of the inputs."""
+    values = evaluated(graph, point.xs)
+    _, terms = swept(graph, values)
+    largest = max((float(abs(term.value).max(initial=0.0) * np.max(abs(values[term.arg]), initial=0.0)) for term in terms), default=0.0)
+    size = max((float(np.max(abs(x), initial=1.0)) for x in map(np.asarray, point.xs) if x.dtype.kind == "f"), default=1.0)
+    return 1e-14 * largest / size
+
+
 def _by_differences(function: Callable[..., Any], point: Point, place: int) -> Array:
     x = np.asarray(point.xs[place])
     if x.size > ENTRIES:
@@ -212,8 +236,8 @@ def _by_differences(function: Callable[..., Any], point: Point, place: int) -> A
 # ------------------------------------------------------------------------------------- running a rule
 
 
-class _TooSlowError(Exception):
-    pass
+class _TooSlowError(BaseException):
+    """Past the `except Exception` of a rule."""
 
 
 def _bounded(call: Callable[[], Any]) -> Any:
@@ -271,7 +295,9 @@ def _pulled(function: Any, backward: Any, samples: Samples, point: Point, place:
             return found[samples.moving.index(place)]
         if len(found) == len(xs):
             return found[place]
-        raise ValueError(f"it gave {len(found)} adjoints for {len(samples.moving)} arguments")
+        if len(samples.moving) == 1 and isinstance(found, list):
+            return found  # an array as a list of numbers
+        raise ValueError(f"it gave {counted(len(found), 'adjoint')} for {counted(len(samples.moving), 'argument')}")
     kind, rule = function.primitive.stated
     if kind == "transpose":
         rule = rule[place] if isinstance(rule, (tuple, list)) else rule
@@ -303,6 +329,7 @@ def _mark(function: Any, backward: Any, samples: Samples, place: int) -> Mark:
     try:
         found = [_bounded(partial(_pulled, function, backward, samples, point, place)) for point in samples.points]
         again = _bounded(partial(_pulled, function, backward, samples, samples.points[0], place))
+        there = [] if samples.kink is None else [_bounded(partial(_pulled, function, backward, samples, samples.kink, place))]
     except _TooSlowError:
         return Mark(**about, verdict="too slow", hint=f"it took more than {SECONDS:g} s and was stopped")
     except (Exception, SystemExit) as error:
@@ -310,44 +337,60 @@ def _mark(function: Any, backward: Any, samples: Samples, place: int) -> Mark:
         about |= {"place": where or at, "line": text or line}
         return Mark(**about, verdict="raised", hint=f"{type(error).__name__}: {' '.join(str(error).split())}")
     right = [one[place] for one in samples.right]
-    verdict, hint, ratio = _judged(found, again, right, samples, place)
+    verdict, hint, ratio = _judged(found, again, there, right, samples, place)
     if verdict in ("right", "wrong shape", "not finite"):
         return Mark(**about, verdict=verdict, hint=hint, ratio=ratio)
     return Mark(**about, verdict=verdict, hint=hint, ratio=ratio, written=_written(function, backward, place, found),
                 right=_derived(function, backward, place, right))  # fmt: skip
 
 
-def _judged(found: list[Any], again: Any, right: list[Array], samples: Samples, place: int) -> tuple[str, str, float | None]:
+def _judged(
+    found: list[Any], again: Any, there: list[Any], right: list[Array], samples: Samples, place: int
+) -> tuple[str, str, float | None]:
     x = samples.points[0].xs[place]
     try:
-        arrays = [np.asarray(one, dtype=np.float64) for one in found]
+        given = [np.asarray(one) for one in found]
+        if any(one.dtype.kind not in "biuf" for one in given):
+            raise TypeError
+        arrays = [one.astype(np.float64) for one in given]
     except (TypeError, ValueError):
-        return "wrong shape", f"it gave {type(found[0]).__name__}, which is no array of numbers", None
+        said = "complex numbers" if np.iscomplexobj(found[0]) else f"{type(found[0]).__name__}, which is no array of numbers"
+        return "wrong shape", f"it gave {said}", None
     if arrays[0].shape != np.shape(x):
         return _misshapen(arrays, right, x, samples.tolerance)
     if not all(np.isfinite(one).all() for one in arrays):
         return "not finite", f"it gave {number(arrays[0][()])}", None
     if not np.array_equal(arrays[0], np.asarray(again, dtype=np.float64)):
         return "not the same twice", "it gives another result when it is run again", None
-    if close(arrays, right, samples.tolerance):
+    if close(arrays, right, samples.tolerance, samples.noise) and all(_is_sound(one, x) for one in there):
         return "right", "", None
+    if there and not _is_sound(there[0], x):
+        return "not finite", f"at the kink it gave {number(np.asarray(there[0])[()])}", None
     ratio = _constant_ratio(arrays, right, samples.tolerance)
     if ratio is not None:
         return _by_ratio(ratio, samples, place)
     if close([one.T for one in arrays], right, samples.tolerance):
         return "transposed", "its transpose is right", None
-    said = explained(samples, arrays, place)
-    if said is not None:
-        return (*said, None)
+    mistake = explained(samples, arrays, place)
+    if mistake is not None:
+        return (*mistake, None)
     worst = np.unravel_index(int(np.argmax(abs(arrays[0] - right[0]))), arrays[0].shape)
     entry = f" at entry {', '.join(map(str, worst))}" if worst else ""
     return "wrong", f"{number(arrays[0][worst])} for {number(right[0][worst])}{entry}", None
 
 
-def close(arrays: list[Array], right: list[Array], tolerance: float) -> bool:
-    """Whether all agree, relative to the largest entry of each."""
+def _is_sound(found: Any, x: Any) -> bool:
+    return bool(np.shape(found) == np.shape(x) and np.isfinite(np.asarray(found, dtype=np.float64)).all())
+
+
+def close(arrays: list[Array], right: list[Array], tolerance: float, noise: float = 0.0) -> bool:
+    """Whether all agree, relative to the largest entry of each, or are no more than `noise` both."""
     return all(
-        one.shape == true.shape and bool(np.all(abs(one - true) <= tolerance * max(float(abs(true).max(initial=0.0)), 1e-300)))
+        one.shape == true.shape
+        and bool(
+            np.all(abs(one - true) <= tolerance * max(float(abs(true).max(initial=0.0)), 1e-300))
+            or max(float(abs(one).max(initial=0.0)), float(abs(true).max(initial=0.0))) <= noise
+        )
         for one, true in zip(arrays, right, strict=True)
     )
 
@@ -373,8 +416,9 @@ def _misshapen(arrays: list[Array], right: list[Array], x: Any, tolerance: float
 def _constant_ratio(arrays: list[Array], right: list[Array], tolerance: float) -> float | None:
     """What the rule is times the right one, if that is one number everywhere."""
     one, true = (np.concatenate([array.ravel() for array in arrays_]) for arrays_ in (arrays, right))
-    size = float(true @ true)
-    ratio = float(one @ true) / size if size else math.nan
+    unit = float(abs(true).max(initial=0.0)) or 1.0  # squares of tiny numbers vanish
+    size = float(true / unit @ (true / unit))
+    ratio = float(one / unit @ (true / unit)) / size if size else math.nan
     if not math.isfinite(ratio) or np.any(abs(one - ratio * true) > max(tolerance, 1e-7) * max(abs(one).max(), abs(ratio * true).max())):
         return None
     simple = round(ratio * 120) / 120

@@ -37,6 +37,8 @@ class Side(NamedTuple):
     @property
     def smooth(self) -> bool:
         """Whether there is a derivative after all, and it is the one that is used."""
+        if not (math.isfinite(self.left) and math.isfinite(self.right)):
+            return False
         near = abs(self.left - self.right) <= 1e-6 * max(1.0, abs(self.left))
         return bool(near and self.here is not None and abs(self.here - self.left) <= 1e-6 * max(1.0, abs(self.left)))
 

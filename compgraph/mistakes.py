@@ -107,7 +107,10 @@ class Derivation:
         off = np.concatenate([(one - true).ravel() for one, true in zip(arrays, self.right, strict=True)])
         for edge in self.edges:
             share = np.concatenate([one.ravel() for one in self._share({edge})])
-            times = float(off @ share) / float(share @ share)
+            unit = float(abs(share).max(initial=0.0))
+            if not unit:
+                continue
+            times = float(off / unit @ (share / unit)) / float(share / unit @ (share / unit))  # squares of tiny numbers vanish
             if np.all(abs(off - times * share) <= SIMPLE * max(abs(off).max(), abs(times * share).max())):
                 yield edge, round(times, 6)
 

@@ -23,6 +23,7 @@ from compgraph import forward_mode, reverse_mode
 from compgraph.formulas import formula
 from compgraph.graph import Graph, Node, active_nodes, apply
 from compgraph.literals import number
+from compgraph.loop import SCAN, turns
 from compgraph.origins import describe_origin, source_line
 
 LONGEST = 40  # steps of a journey that are told
@@ -153,6 +154,8 @@ def _why_value(node: Node, values: dict[Node, Any]) -> str:
     if primitive.name == "constant":
         return "written so"
     xs = [values[arg] if isinstance(arg, Node) else arg for arg in node.args]
+    if primitive is SCAN:
+        return _why_in_a_loop(node, xs)
     y = np.asarray(values[node])
     born = not any(is_bad(x) for x in xs)
     if primitive.partials is not None:
@@ -168,6 +171,22 @@ def _why_value(node: Node, values: dict[Node, Any]) -> str:
     if not born:
         return "from infinities" if np.isnan(y).any() and not any(np.isnan(x).any() for x in map(np.asarray, xs)) else ""
     return _reason(primitive.name, xs, y)
+
+
+def _why_in_a_loop(loop: Node, xs: Sequence[Any]) -> str:
+    """The turn, the node of the body and its line where the first number is born that is not finite."""
+    body, carries, sequences = loop.params["body"], loop.params["carries"], loop.params["sequences"]
+    if any(map(is_bad, xs)):
+        return ""
+    state, rows, constants = xs[:carries], xs[carries : carries + sequences], xs[carries + sequences :]
+    for count, turn in enumerate(turns(loop.params["length"], loop.params["reverse"]), 1):
+        values = evaluated(body, [*state, *(row[turn] for row in rows), *constants])
+        state = [values[node] for node in body.outputs[:carries]]
+        origin = next((node for node in body.nodes if is_bad(values[node])), None)
+        if origin is not None:
+            place = describe_origin(origin.origin)
+            return f"in turn {count}: {_why_value(origin, values)}" + (f" ({place})" if place != describe_origin(loop.origin) else "")
+    return ""
 
 
 _LOGARITHMS = {"log": 0, "log2": 0, "log10": 0, "log1p": -1}

@@ -6,6 +6,7 @@ programs that are timed are printed from the same graphs, so that no way has a f
 
 from __future__ import annotations
 
+import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -71,7 +72,8 @@ class Point:
 
 
 class Plan(NamedTuple):
-    """A way before it is measured. `once` is one pass; `columns(entries)` the (m, len(entries)) part of the Jacobian."""
+    """A way before it is measured. `once` is the program of one pass, on arguments that are ready, since what is compared is
+    what the programs take; `columns(entries)` is the (m, len(entries)) part of the Jacobian."""
 
     name: str
     passes: int | None = None
@@ -111,7 +113,8 @@ def _forward(point: Point) -> Iterator[Plan]:
         def one(number: int) -> Array:
             return _flat(run(*point.values, *point.units(point.inputs, number))[count:])
 
-        return (lambda: one(0)), lambda entries: np.stack([one(number) for number in entries], axis=1)
+        ready = *point.values, *point.units(point.inputs, 0)
+        return (lambda: run(*ready)), lambda entries: np.stack([one(number) for number in entries], axis=1)
 
     yield _planned("forward", point.n, run_cost(derived), make)
 
@@ -125,7 +128,8 @@ def _reverse(point: Point) -> Iterator[Plan]:
         def one(number: int) -> Array:
             return _flat(run(*point.values, *point.units(point.graph.outputs, number))[count:])
 
-        return (lambda: one(0)), lambda entries: np.stack([one(number)[list(entries)] for number in range(point.m)])
+        ready = *point.values, *point.units(point.graph.outputs, 0)
+        return (lambda: run(*ready)), lambda entries: np.stack([one(number)[list(entries)] for number in range(point.m)])
 
     yield _planned("reverse", point.m, run_cost(derived), make)
 
@@ -136,18 +140,18 @@ def _vector(point: Point, mode: str) -> Iterator[Plan]:
 
     def make() -> Any:
         run, count = _program(derived), len(point.graph.outputs)
-        seeds = [np.eye(node.size, dtype=node.dtype).reshape(-1, *node.shape) if node.shape else node.dtype.type(1) for node in ends]
+        seeds = [np.eye(node.size, dtype=node.dtype).reshape(node.size, *node.shape) if node.shape else node.dtype.type(1) for node in ends]
         others: Sequence[Node] = point.graph.outputs if mode == "forward" else point.inputs
 
         def whole() -> Array:
             blocks = iter(run(*point.values, *seeds)[count:])
             # What no seed reaches is zero, without the axis of the seeds.
-            rows = [[np.broadcast_to(next(blocks), (end.size, *other.shape) if end.shape else other.shape).reshape(end.size, -1)
+            rows = [[np.broadcast_to(next(blocks), (end.size, *other.shape) if end.shape else other.shape).reshape(end.size, other.size)
                      for other in others] for end in ends]  # fmt: skip
             found = np.block(rows)
             return found.T if mode == "forward" else found
 
-        return whole, lambda entries: whole()[:, list(entries)]
+        return (lambda: run(*point.values, *seeds)), lambda entries: whole()[:, list(entries)]
 
     yield _planned(f"vector {mode}", 1, run_cost(derived), make)
 
@@ -163,19 +167,23 @@ def _vector_reverse(point: Point) -> Iterator[Plan]:
 def _difference(point: Point) -> Iterator[Plan]:
     """(f(x + h) - f(x - h)) / 2h with h = eps**(1/3) of the entry's size, which balances truncation and rounding."""
     run = _program(point.graph)
-    eps = min(float(np.finfo(node.dtype).eps) ** (1 / 3) for node in point.inputs)
+
+    def step(number: int) -> float:
+        place, entry = point.entry(number)
+        x = np.ravel(point.values[place])[entry]
+        return float(np.finfo(x.dtype).eps) ** (1 / 3) * max(1.0, float(abs(x)))
 
     def one(number: int) -> Array:
-        place, entry = point.entry(number)
-        h = eps * max(1.0, float(abs(np.ravel(point.values[place])[entry])))
-        above, below = (_flat(run(*point.moved(number, step))).astype(np.float64) for step in (h, -h))
+        h = step(number)
+        above, below = (_flat(run(*point.moved(number, moved))).astype(np.float64) for moved in (h, -h))
         return np.asarray((above - below) / (2 * h))
 
+    def make() -> Any:
+        above, below = point.moved(0, step(0)), point.moved(0, -step(0))
+        return (lambda: (run(*above), run(*below))), lambda entries: np.stack([one(number) for number in entries], axis=1)
+
     operations = 2 * point.cost.operations + 3 + 2 * point.m  # of an input's difference: two steps and 2 h, then the entries
-    plan = _planned(
-        "central difference", 2 * point.n, point.cost,
-        lambda: ((lambda: one(0)), lambda entries: np.stack([one(number) for number in entries], axis=1)),
-    )  # fmt: skip
+    plan = _planned("central difference", 2 * point.n, point.cost, make)
     yield plan._replace(operations=point.n * operations)
 
 
@@ -203,13 +211,18 @@ def _complex_step(point: Point) -> Iterator[Plan]:
         return
     run = _program(complexes)
 
+    def moved(number: int) -> list[Any]:
+        return [value.astype(node.dtype) for value, node in zip(point.moved(number, h * 1j), complexes.inputs, strict=True)]
+
     def one(number: int) -> Array:
-        start = point.moved(number, h * 1j)
-        values = [value.astype(node.dtype) for value, node in zip(start, complexes.inputs, strict=True)]
-        return np.asarray(_flat([np.imag(part) for part in run(*values)]).astype(np.float64) / h)
+        return np.asarray(_flat([np.imag(part) for part in run(*moved(number))]).astype(np.float64) / h)
+
+    def make() -> Any:
+        ready = moved(0)
+        return (lambda: run(*ready)), lambda entries: np.stack([one(number) for number in entries], axis=1)
 
     cost = run_cost(complexes)
-    plan = _planned(name, point.n, cost, lambda: ((lambda: one(0)), lambda entries: np.stack([one(number) for number in entries], axis=1)))
+    plan = _planned(name, point.n, cost, make)
     if point.values and any(node.dtype == np.float32 for node in point.inputs):
         plan = Plan(name, note="float32 cannot hold a step of 1e-100")
     yield plan._replace(operations=point.n * (cost.operations + 1 + point.m)) if plan.passes else plan
@@ -238,7 +251,8 @@ def within(seconds: float) -> Iterator[None]:
     stop, before = time.thread_time() + seconds, sys.getprofile()
 
     def watch(frame: Any, event: str, arg: Any) -> None:
-        if event in ("call", "c_call") and time.thread_time() > stop:
+        # Not in a generator: one that is thrown away is entered to be closed, and what is raised there is printed and lost.
+        if event in ("call", "c_call") and time.thread_time() > stop and not frame.f_code.co_flags & inspect.CO_GENERATOR:
             raise _OutOfTimeError
 
     sys.setprofile(watch)
@@ -283,7 +297,7 @@ def _formula_plan(point: Point, name: str, graph: Graph) -> Plan:
         def whole() -> Array:
             return np.array([float(entry) for entry in run(*numbers)]).reshape(point.m, point.n)
 
-        return whole, lambda entries: whole()[:, list(entries)]
+        return (lambda: run(*numbers)), lambda entries: whole()[:, list(entries)]
 
     return _planned(name, 1, run_cost(graph), make)
 

@@ -16,21 +16,22 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 
 
-PAGES = ("README.md", "docs/backpropagation.md", "docs/explain.md")
+PAGES = ("README.md", "docs/backpropagation.md", "docs/cost.md", "docs/explain.md")
 
 
 def drawn() -> dict[str, bytes]:
-    """Every picture that the first Python block of a page saves, by name."""
+    """Every picture that the first Python block of a page that saves any saves, by name."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
             for page in PAGES:
-                block = re.search(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+                blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+                block = next((block for block in blocks if ".save(" in block), None)
                 if block is None:
-                    raise SystemExit(f"{page} has no Python block")
+                    raise SystemExit(f"{page} has no Python block that saves a picture")
                 with contextlib.redirect_stdout(io.StringIO()):
-                    exec(compile(block[1], page, "exec"), {})
+                    exec(compile(block, page, "exec"), {})
         finally:
             os.chdir(before)
         return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}

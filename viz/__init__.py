@@ -11,10 +11,19 @@ from viz.stepper import Stepper as Stepper
 from viz.stepper import step as step
 
 if TYPE_CHECKING:
+    from viz.checkpoint_chart import checkpoint_map as checkpoint_map
+    from viz.cost_charts import mode_map as mode_map
+    from viz.cost_charts import swell as swell
+    from viz.error_charts import step_sizes as step_sizes
     from viz.racing import Race as Race
     from viz.racing import race as race
+    from viz.ways_chart import ways as ways
 
-_LATE = {"Race": "racing", "race": "racing"}  # they need optim, which a drawing does not
+# A race needs optim and a chart of costs SymPy, which a drawing does not.
+_LATE = {
+    "Race": "racing", "race": "racing", "mode_map": "cost_charts", "swell": "cost_charts", "checkpoint_map": "checkpoint_chart",
+    "step_sizes": "error_charts", "ways": "ways_chart",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

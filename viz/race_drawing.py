@@ -14,19 +14,17 @@ import numpy as np
 
 from viz.contours import levels, outlines
 from viz.race_results import RATES, Racer, Results, brief, shown_point
+from viz.themes import DASHES, LINES
 
-# role: (light, dark). The optimizers' are Okabe and Ito's, darkened or lightened until they stand out from their ground.
+# role: (light, dark)
 COLOURS: dict[str, tuple[str, str]] = {
     "paper": ("#ffffff", "#15181d"), "ink": ("#1f2328", "#e8eaed"), "muted": ("#5b646e", "#a3adb8"), "line": ("#d5dae0", "#3a424c"),
     "panel": ("#f6f7f8", "#1f242a"), "accent": ("#0b62a8", "#6cb4ee"), "low": ("#eef3f7", "#12161b"), "high": ("#3d5a75", "#8fb4d6"),
-    "racer-0": ("#0b62a8", "#6cb4ee"), "racer-1": ("#b8420a", "#f0915b"), "racer-2": ("#00785a", "#4cc9a0"),
-    "racer-3": ("#9b3f78", "#e69ac6"), "racer-4": ("#936200", "#e6b84a"), "racer-5": ("#1f2328", "#f2f4f6"),
-    "racer-6": ("#6a4fc0", "#b3a1f5"), "racer-7": ("#a01c2c", "#ff8589"),
+    **{f"racer-{place}": pair for place, pair in enumerate(LINES)},
 }  # fmt: skip
 WIDTH = 600
 _LEFT = 64
-# By place: the dashes of the line, and the marker as a path of about 11 units across.
-DASHES = ("", "9 4", "2 3", "10 3 2 3", "16 4", "5 2.5", "10 3 2 3 2 3", "1.5 5")
+# By place: the marker as a path of about 11 units across.
 MARKERS = (
     "M-5.5 0A5.5 5.5 0 1 0 5.5 0A5.5 5.5 0 1 0 -5.5 0Z", "M-5 -5H5V5H-5Z", "M0 -6.5L6 5H-6Z", "M0 -7L6 0L0 7L-6 0Z",
     "M0 6.5L6 -5H-6Z", "M-2.2 -6H2.2V-2.2H6V2.2H2.2V6H-2.2V2.2H-6V-2.2H-2.2Z",

@@ -12,9 +12,9 @@ import numpy as np
 
 from compgraph.errors import InputError, MissingDependencyError
 from viz.contours import levels
-from viz.race_drawing import COLOURS, DASHES, Frames, axis_of, left_at, strip_place, strip_shades
+from viz.race_drawing import COLOURS, Frames, axis_of, left_at, strip_place, strip_shades
 from viz.race_results import RATES, Results, brief
-from viz.themes import THEMES
+from viz.themes import DASHES, THEMES
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "p", "h")  # those of `race_drawing.MARKERS`, by matplotlib's names
 _GIF_FRAMES = 72

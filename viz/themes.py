@@ -41,6 +41,14 @@ THEMES: dict[str, dict[str, str]] = {
     theme: {role: colours[place] for role, colours in _ROLES.items()} for place, theme in enumerate(("light", "dark"))
 }
 
+# By place, what tells the lines of a plot apart: Okabe and Ito's colours, darkened or lightened until they stand out from
+# their ground, as (light, dark), and the dashes.
+LINES = (
+    ("#0b62a8", "#6cb4ee"), ("#b8420a", "#f0915b"), ("#00785a", "#4cc9a0"), ("#9b3f78", "#e69ac6"),
+    ("#936200", "#e6b84a"), ("#1f2328", "#f2f4f6"), ("#6a4fc0", "#b3a1f5"), ("#a01c2c", "#ff8589"),
+)  # fmt: skip
+DASHES = ("", "9 4", "2 3", "10 3 2 3", "16 4", "5 2.5", "10 3 2 3 2 3", "1.5 5")
+
 # Monospaced, because the texts are code, and because a letter is 0.6 em wide in nearly every such font: a box that
 # Graphviz measured for one of them fits the one that a browser shows.
 FONTS = ("DejaVu Sans Mono", "Menlo", "Consolas", "Liberation Mono", "monospace")
