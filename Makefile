@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv/bin
-BENCHMARKS := eager arrays long_chain compiled growth optimizers convolution
+BENCHMARKS := eager arrays long_chain compiled growth optimizers convolution train_step digits
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

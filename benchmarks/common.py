@@ -146,6 +146,12 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}"
 
 
+def when() -> str:
+    """The day, and how busy the machine was: on one with other work to do, only ratios within a round mean something."""
+    load = f", load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""
+    return f"Measured on {time.strftime('%Y-%m-%d')}{load}"
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns but the first are aligned to the right."""
     widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import Case, Timing, assert_agree, machine, publish, table, versions_of
+from common import Case, Timing, assert_agree, machine, publish, table, versions_of, when
 from compiled import Row, built, fastest, measured, microseconds
 
 import compgraph as cg
@@ -162,7 +162,7 @@ def main() -> None:
     if not measurements:
         arguments.error(f"no row's name contains {options.only!r}")
     versions = ", ".join(f"{package} {number}" for package, number in {"compgraph": cg.__version__, **installed}.items())
-    lines = [report(measurements), "", f"{versions}. {machine()}."]
+    lines = [report(measurements), "", f"{versions}. {machine()}. {when()}."]
     lines += [f"Not installed and left out: {', '.join(absent)}."] if absent else []
     lines += ["", "Not possible:", "", *(f"- {note}" for note in notes)] if notes else []
     publish("convolution", "\n".join(lines), store=options.store)

@@ -17,6 +17,7 @@ from compgraph.errors import (
     AbstractValueError,
     AnomalyError,
     CompgraphError,
+    DeviceError,
     DtypeError,
     GraphError,
     ImmutableNodeError,
@@ -91,10 +92,11 @@ def _late_method(module: str, name: str) -> Callable[..., Any]:
 
 for _name, _module in _LATE_METHODS.items():
     METHODS.setdefault(f"Graph.{_name}", _late_method(_module, _name))
+METHODS.setdefault("bind on a device", _late_method("device_nodes", "bind_on_device"))
 
 __all__ = [
     "PRIMITIVES", "AbstractValueError", "AnomalyError", "CheckReport", "Comparison", "CompgraphError", "Cost", "Costs",
-    "DtypeError", "EvaluationTrace", "Explanation", "Graph", "GraphError", "ImmutableNodeError", "InputError",
+    "DeviceError", "DtypeError", "EvaluationTrace", "Explanation", "Graph", "GraphError", "ImmutableNodeError", "InputError",
     "LinearAlgebraError", "MissingDependencyError", "MissingRuleError", "Node", "NodeIndexError", "Primitive", "ShapeError",
     "SparseMatrix", "SparsityPattern", "Step", "ValueRangeError", "ZeroGradientWarning", "at", "bind", "check", "checkpoint",
     "checkpoint_chain", "compare", "compile", "constant", "cost", "costs", "custom_derivative", "detect_anomaly",

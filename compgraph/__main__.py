@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = command("compare", _compare, "differentiate in eight ways: operations, memory, time, errors, and which to use", values="*")
     compare.add_argument("--json", action="store_true", help="as JSON")
+    compare.add_argument("--plot", metavar="FILE", help="FILE.svg, .png or .pdf with the same as bars")
 
     explain = command("explain", _explain, "say what is special at a point: kinks, NaNs, lost digits, stable forms", values="*")
     explain.add_argument("--json", action="store_true", help="as JSON")
@@ -197,6 +198,9 @@ def _compare(options: argparse.Namespace) -> int:
     graph, values = _graph_and_values(options)
     found = cg.compare(graph, *graph.arguments([], values))
     print(found.to_json() if options.json else found)
+    if options.plot:
+        path = import_module("viz").ways(found).save(options.plot)
+        print(f"wrote {path}", file=sys.stderr if options.json else sys.stdout)
     return 0
 
 
@@ -281,6 +285,8 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"  {distribution:<13} {purpose:<34} {found}")
     dot = shutil.which("dot")
     print(f"  {'dot':<13} {'drawings, through the program dot':<34} {dot or 'missing: apt-get install graphviz'}")
+    for name, purpose, found in import_module("compgraph.backend").report():
+        print(f"  {name:<13} {purpose:<34} {found}")
     rendering = import_module("viz.rendering")
     for form in ("svg", "png", "pdf"):
         try:

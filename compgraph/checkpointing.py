@@ -19,6 +19,7 @@ import numpy as np
 
 from compgraph import forward_mode, reverse_mode
 from compgraph.containers import Rebuild, flatten
+from compgraph.draws import Draws, refused
 from compgraph.errors import GraphError, InputError, ShapeError
 from compgraph.forward_mode import value_of
 from compgraph.graph import PRIMITIVES, Aval, Node, Primitive, active_nodes, ancestors, bind, describe, placeholder
@@ -40,8 +41,9 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     np.True_
 
     Costs one more run of the function a sweep; saves all that it made but its results. Arguments and results may be
-    containers; nodes that the function closes over get their derivatives too. It has to give the same again: no random
-    numbers, no effects. In a trace the call is recorded as it is, see the module's text.
+    containers; nodes that the function closes over get their derivatives too. It has to give the same again: no effects, and
+    no random numbers but those of `compgraph.nn`, as of dropout, which are drawn again from where they began. In a trace the
+    call is recorded as it is, see the module's text.
     """
 
     @wraps(function)
@@ -259,19 +261,25 @@ class _Call(_Segment):
 
     def __init__(self, function: Callable[[Any], Any], leaves: Sequence[Any], rebuild: Rebuild) -> None:
         self.function, self.rebuild_arguments = function, rebuild
-        run = _Run(function, [value_or_itself(leaf) for leaf in leaves], rebuild)
+        self.draws = Draws()
+        with self.draws.first():
+            run = _Run(function, [value_or_itself(leaf) for leaf in leaves], rebuild)
         self.outside, self.rebuild = run.outside, run.rebuild
         self.shapes = [(node.shape, node.dtype) for node in run.outputs]
         self.ready = self.packed([node.value for node in run.outputs])
 
+    def run(self, xs: Sequence[Any]) -> _Run:
+        with self.draws.again():
+            return _Run(self.function, xs, self.rebuild_arguments)
+
     def again(self, xs: Sequence[Any]) -> list[Any]:
-        return [node.value for node in _Run(self.function, xs, self.rebuild_arguments).outputs]
+        return [node.value for node in self.run(xs).outputs]
 
     def pull(self, bars: Sequence[Any], xs: Sequence[Any], *, lift: bool) -> tuple[list[Any], dict[Node, Any]]:
-        return _Run(self.function, xs, self.rebuild_arguments).pull(bars, lift=lift)
+        return self.run(xs).pull(bars, lift=lift)
 
     def push(self, dots: Sequence[Any], xs: Sequence[Any], outside: dict[Node, Any], *, lift: bool) -> list[Any]:
-        return _Run(self.function, xs, self.rebuild_arguments).push(dots, outside, lift=lift)
+        return self.run(xs).push(dots, outside, lift=lift)
 
 
 class _Chain(_Segment):
@@ -287,7 +295,8 @@ class _Chain(_Segment):
         self.ready = self.packed(self.advanced(self.progress[2], 1))
 
     def run(self, state: Sequence[Any]) -> _Run:
-        run = _Run(self.step, state, self.rebuild)
+        with refused():
+            run = _Run(self.step, state, self.rebuild)
         found = [(node.shape, node.dtype) for node in run.outputs]
         if found != self.shapes:
             name = getattr(self.step, "__name__", "the step")

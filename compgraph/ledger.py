@@ -43,7 +43,8 @@ class Cost:
     `additions` are subtractions and changes of sign too, `transcendentals` calls of elemental functions, a square root among
     them, `comparisons` selections too. `flops` are the first four together, of floating-point numbers only. `bytes_read` and
     `bytes_written` are those of every operation's arguments and results, `peak_bytes` is the most that lives at once where
-    nodes run in order and each is freed after its last reader, the inputs and constants always among it. `stored_values` and
+    nodes run in order and each is freed after its last reader, the inputs and constants always among it; what an operation
+    allocates inside itself is not counted. `stored_values` and
     `stored_bytes` are what a reverse sweep reads of the values between inputs and outputs, and outputs, and so has to keep.
     """
 

@@ -184,10 +184,11 @@ def array_function(function: Callable[..., Any], types: Any, args: Any, kwargs: 
         raise MissingRuleError(f"{_called(function)} has no derivative rule here, at {describe_origin(caller())}. {advice}")
     accepted = _accepted(implementation)
     if kwargs:
-        kwargs = _without_defaults(_called(function), kwargs, accepted.names)
+        kwargs = _without_defaults(function, kwargs, accepted.names)
         surplus = [] if accepted.any_keyword else [key for key in kwargs if key not in accepted.names]
         if surplus:
-            raise MissingRuleError(f"{_called(function)} on a node does not take the argument {surplus[0]}=, at {describe_origin(caller())}")
+            name = _called(function)
+            raise MissingRuleError(f"{name} on a node does not take the argument {surplus[0]}=, at {describe_origin(caller())}")
     if len(args) > accepted.most:
         raise MissingRuleError(f"{_called(function)} on a node does not take argument {accepted.most + 1}, at {describe_origin(caller())}")
     try:
@@ -198,19 +199,21 @@ def array_function(function: Callable[..., Any], types: Any, args: Any, kwargs: 
         raise restated(error, f"{_called(function)}: {error}, at {describe_origin(caller())}") from error
 
 
-_NO_EFFECT: dict[str, tuple[Any, ...]] = {
+# Arguments by name and identity, since `==` with an array is no answer.
+_NO_EFFECT = {(key, id(value)) for key, values in {
     "out": (None,), "where": (True, np._NoValue), "dtype": (None,), "order": ("K", "C"), "casting": ("same_kind",), "subok": (True, False),
     "copy": (None,), "initial": (np._NoValue,), "keepdims": (np._NoValue,), "mean": (np._NoValue,), "correction": (np._NoValue,),
     "shape": (None,), "device": (None,), "mode": ("raise",),
-}  # fmt: skip
+}.items() for value in values}  # fmt: skip
 _REFUSED = ("out", "where", "initial", "order", "casting", "signature", "subok")
 
 
-def _without_defaults(name: str, kwargs: dict[str, Any], accepted: Container[str] = ()) -> dict[str, Any]:
+def _without_defaults(function: str | Callable[..., Any], kwargs: dict[str, Any], accepted: Container[str] = ()) -> dict[str, Any]:
     """The arguments that change something; `where=`, `initial=` and the like are refused rather than ignored."""
-    kept = {key: value for key, value in kwargs.items() if not any(value is default for default in _NO_EFFECT.get(key, ()))}
+    kept = {key: value for key, value in kwargs.items() if (key, id(value)) not in _NO_EFFECT}
     for key in kept:
         if key in _REFUSED and key not in accepted:
+            name = function if isinstance(function, str) else _called(function)
             raise MissingRuleError(
                 f"{name} on a node does not take {key}=, at {describe_origin(caller())}"
                 + (". Write np.where(condition, value, 0) first" if key == "where" else "")

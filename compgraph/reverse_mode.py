@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial as partially
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
+from compgraph.backend import beside
 from compgraph.errors import InputError, ShapeError, ZeroGradientWarning
 from compgraph.forward_mode import Roles, chosen, chosen_inputs, itself, product, seeded
 from compgraph.graph import (
@@ -52,12 +52,13 @@ def unbroadcast(x_bar: Any, x: Any) -> Any:
     """
     shape = x.shape
     if x_bar.shape != shape:
+        add_up = np.add.reduce if x_bar.__class__ is _ndarray else np.sum  # the same, without a look at the arguments
         extra = len(x_bar.shape) - len(shape)
         if extra:
-            x_bar = np.sum(x_bar, axis=tuple(range(extra)))
-        stretched = tuple(axis for axis, length in enumerate(shape) if length == 1 and x_bar.shape[axis] != 1)
+            x_bar = add_up(x_bar, axis=tuple(range(extra)))
+        stretched = tuple([axis for axis, length in enumerate(shape) if length == 1 and x_bar.shape[axis] != 1])
         if stretched:
-            x_bar = np.sum(x_bar, axis=stretched, keepdims=True)
+            x_bar = add_up(x_bar, axis=stretched, keepdims=True)
     return x_bar if x_bar.dtype == x.dtype else cast(x_bar, x.dtype)
 
 
@@ -78,11 +79,12 @@ def contracted(y_bar: Any, partial: Any, shape: tuple[int, ...]) -> Any:
 
 def transposed(primitive: Primitive, index: int, y_bar: Any, y: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
     """`y_bar` carried back to argument `index` through a linear or a general primitive; None where nothing flows."""
+    rules: Any = primitive.transpose
+    if rules.__class__ is tuple and index < len(rules) and rules[index] is not None:  # linear: the kind says so too, but later
+        return rules[index](y_bar, *xs, **params)
     kind = primitive.kind(index)
     if kind == "linear":
-        rules: Any = primitive.transpose
-        rule = rules[index] if isinstance(rules, tuple) else partially(rules, index)
-        return rule(y_bar, *xs, **params)
+        return rules(index, y_bar, *xs, **params)
     if kind == "general":
         return _transposed_tangent(primitive, index, y_bar, y, xs, params)
     return None
@@ -153,6 +155,7 @@ def sweep(
                 continue
             x = xs[index]
             partial = None
+            numbers = y_bar.__class__ is _float64 and x.__class__ is _float64  # which always fit
             if partials is not None:
                 rule = partials[index]
                 if rule is None:
@@ -164,13 +167,16 @@ def sweep(
                 else:
                     partial = rule(y, *xs)
                 if partial.__class__ is int:  # summed before it is negated: there is less of it
-                    term = product(unbroadcast(y_bar, x) if y_bar.__class__ is not _float64 else y_bar, partial)
-                elif selected:
-                    term = bind("sheltered_product", y_bar, partial)
-                elif y_bar.__class__ is _ndarray and x.shape != y_bar.shape:
-                    term = contracted(y_bar, partial, x.shape)
+                    term = product(y_bar if numbers else unbroadcast(y_bar, x), partial)
                 else:
-                    term = y_bar * partial
+                    if selected:
+                        term = bind("sheltered_product", y_bar, partial)
+                    elif y_bar.__class__ is _ndarray and x.shape != y_bar.shape:
+                        term = contracted(y_bar, partial, x.shape)
+                    else:
+                        term = y_bar * partial
+                    if not numbers:
+                        term = unbroadcast(term, x)
             else:
                 try:
                     term = transposed(primitive, index, y_bar, y, xs, node.params)
@@ -178,7 +184,6 @@ def sweep(
                     raise derivative_failure(node, error) from error
                 if term is None:
                     continue
-            if term.__class__ is not _float64 or x.__class__ is not _float64:  # numbers always fit
                 term = unbroadcast(term, x)
             before = adjoint_of(arg)
             adjoints[arg] = term if before is None else before + term
@@ -274,7 +279,7 @@ def backward(node: Node, seed: Any = None, *, retain_all: bool = False) -> None:
                 f"backward() from {describe(node)} at {describe_origin(caller())}, a complex number, needs a seed: it has two "
                 "real parts. Take np.real, np.imag or np.abs first, or write y.backward(1.0) where y is a holomorphic function."
             )
-        seed = node.dtype.type(1)
+        seed = beside(node.dtype.type(1), node.value)
     elif isinstance(seed, Node):
         raise InputError(f"backward() takes numbers as its seed; for derivatives of derivatives write cg.grad(cg.grad(f)){here()}")
     else:

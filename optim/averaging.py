@@ -20,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import beside, copy_of, on_host
 from optim.gradients import parameters_of
 from optim.optimizer import Optimizer
 from optim.schedules import check_count, check_range
@@ -130,7 +131,7 @@ class ParameterAverage:
         values = [p.value for p, _ in self._parameters]
         weight = self.weight(self.n_averaged + 1)
         if self.n_averaged == 0:
-            self.averages = [np.array(value)[()] for value in values]
+            self.averages = [copy_of(value) for value in values]
         else:
             self.averages = [average + weight * (value - average) for average, value in zip(self.averages, values, strict=True)]
         self.n_averaged += 1
@@ -154,7 +155,7 @@ class ParameterAverage:
         if not self.averages:
             raise cg.InputError(f"{type(self).__name__} has no average yet: call update() after an optimizer's step{cg.here()}")
         for (p, _), average in zip(self._parameters, self.averages, strict=True):
-            p.value = np.array(average)[()]
+            p.value = copy_of(average)
 
     def _check_not_swapped(self, what: str) -> None:
         if self._swapped:
@@ -162,7 +163,7 @@ class ParameterAverage:
 
     def state_dict(self) -> dict[str, Any]:
         """The averages and their number; arrays are copies."""
-        return {"n_averaged": self.n_averaged, "averages": [np.array(average) for average in self.averages]}
+        return {"n_averaged": self.n_averaged, "averages": [np.array(on_host(average)) for average in self.averages]}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where `state_dict()` was taken, to the bit; a state that does not fit is refused whole."""
@@ -170,13 +171,14 @@ class ParameterAverage:
         if not isinstance(state_dict, Mapping) or set(state_dict) != {"n_averaged", "averages"}:
             raise cg.InputError(f"{name}.load_state_dict takes what state_dict returns, a dict of n_averaged and averages{cg.here()}")
         check_count("n_averaged", state_dict["n_averaged"], least=0)
-        averages = [np.asarray(average) for average in state_dict["averages"]]
+        averages = [np.asarray(on_host(average)) for average in state_dict["averages"]]
         if len(averages) != (len(self._parameters) if state_dict["n_averaged"] else 0):
             raise cg.InputError(f"the state is of {len(averages)} parameters, {name} has {len(self._parameters)}{cg.here()}")
         for (p, label), average in zip(self._parameters, averages, strict=bool(averages)):
             if average.shape != p.shape:
                 raise cg.ShapeError(f"the average of {label} in the state has shape {average.shape}{cg.here()}")
-        self.averages = [np.array(one, p.dtype)[()] for one, (p, _) in zip(averages, self._parameters, strict=bool(averages))]
+        pairs = zip(averages, self._parameters, strict=bool(averages))
+        self.averages = [beside(np.array(one, p.dtype)[()], p.value) for one, (p, _) in pairs]
         self.n_averaged = int(state_dict["n_averaged"])
 
 
@@ -246,7 +248,7 @@ class Lookahead(Optimizer):
         self.optimizer, self.k, self.alpha = optimizer, k, alpha
         self.defaults, self.param_groups = optimizer.defaults, optimizer.param_groups
         self._count = 0
-        self._slow = {p: np.array(p.value)[()] for p in self._all()}
+        self._slow = {p: copy_of(p.value) for p in self._all()}
 
     @property
     def state(self) -> dict[Any, Any]:
@@ -268,20 +270,20 @@ class Lookahead(Optimizer):
             for p in self._all():
                 slow = self._slow[p]
                 self._slow[p] = (slow + self.alpha * (p.value - slow))[()]
-                p.value = np.array(self._slow[p])[()]  # an array of its own: compiled steps write into it
+                p.value = copy_of(self._slow[p])  # an array of its own: compiled steps write into it
         return loss
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         self.optimizer.add_param_group(param_group)
         for p in self._all():
-            self._slow.setdefault(p, np.array(p.value)[()])
+            self._slow.setdefault(p, copy_of(p.value))
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         self.optimizer.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
         """The inner optimizer's state, with the slow weights and the number of steps under "lookahead"."""
-        slow = [np.array(self._slow[p]) for p in self._all()]
+        slow = [np.array(on_host(self._slow[p])) for p in self._all()]
         return {**self.optimizer.state_dict(), "lookahead": {"count": self._count, "slow": slow}}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -299,7 +301,7 @@ class Lookahead(Optimizer):
             if np.shape(one) != p.shape:
                 raise cg.ShapeError(f"the state's slow weight {number} has shape {np.shape(one)}, the parameter {p.shape}{cg.here()}")
         self.optimizer.load_state_dict({key: value for key, value in state_dict.items() if key != "lookahead"})
-        self._slow = {p: np.array(one, p.dtype)[()] for p, one in zip(parameters, slow, strict=True)}
+        self._slow = {p: beside(np.array(one, p.dtype)[()], p.value) for p, one in zip(parameters, slow, strict=True)}
         self._count = int(count)
 
     def __repr__(self) -> str:

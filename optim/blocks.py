@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import beside, device_of, is_on_device, moved_to, on_host
 from optim.checks import is_number
 from optim.parameters import Place, all_finite, gradient
 from optim.rules import Rule, State
@@ -80,12 +81,22 @@ class Block:
         self.joined = self.rule.entrywise or not self.shapes[0]
         stops = np.cumsum([p.size for p in self.params]).tolist()
         self.spans = list(zip([0, *stops[:-1]], stops, strict=True))
-        started = [{**self.rule.start(p.value, **self.keywords), **states.get(p, {})} for p in self.params]
+        if options.target != "cupy" and is_on_device(self.params[0].value):
+            where = device_of(self.params[0].value)
+            raise cg.DeviceError(f'{places[0]} is on {where}: say target="cupy", or model.to("numpy") first{cg.here()}')
+        values = [moved_to(p.value, "cupy") if options.target == "cupy" else p.value for p in self.params]
+        pairs = zip(self.params, values, strict=True)
+        started = [{**begun(self.rule, value, self.keywords), **moved_state(states.get(p, {}), value)} for p, value in pairs]
         self.numbers = {key: float(started[0][key]) for key in self.rule.numbers(**self.keywords)}
-        self.vector = self.join([p.value for p in self.params])
+        self.vector = self.join(values)
         self.state: State = {
-            key: self.numbers[key] if key in self.numbers else self.join([one[key] for one in started]) for key in started[0]
+            key: self.numbers[key] if key in self.numbers
+            else self.join([one[key] for one in started]).astype(self.vector.dtype, copy=False)
+            for key in started[0]
         }
+        # On a device the numbers of the state, such as the step count, stay there: to read one would be to wait for the device.
+        there = self.numbers if is_on_device(self.vector) else {}
+        self.counts = {key: beside(np.full(1, value), self.vector) for key, value in there.items()}
         self.buffers = threading.local()
         self.ready = False  # the programs are traced, by the first step
         self.chunks = self.cut()
@@ -98,7 +109,9 @@ class Block:
 
     def join(self, arrays: list[Any]) -> Any:
         """A copy of the arrays as one, in which each has its span."""
-        return np.concatenate(arrays, axis=None) if self.joined else np.array(arrays[0])
+        if self.joined:
+            return np.concatenate(arrays, axis=None)
+        return arrays[0].copy() if is_on_device(arrays[0]) else np.array(arrays[0])
 
     def split(self, vector: Any) -> list[Any]:
         """The views of the parameters' spans, in their shapes."""
@@ -110,7 +123,7 @@ class Block:
         if not self.joined:
             return [Chunk(self.vector, self.state, [])]
         whole = len(self.vector)
-        if whole <= CHUNK:  # its gradient is gathered at once, however many pieces there are
+        if whole <= CHUNK or is_on_device(self.vector):  # its gradient is gathered at once, however many pieces there are
             return [Chunk(self.vector, self.state, [(0, slice(0, whole))])]
         chunks = []
         for start in range(0, whole, CHUNK):
@@ -132,10 +145,12 @@ class Block:
     def formula(self) -> Callable[[Any, Any, State, Keywords], tuple[Any, State]]:
         """The rule as a function of parameters, gradient, state and what changes; what stays the same is written into it."""
         fixed = {name: value for name, value in self.keywords.items() if name not in self.changing}
-        update, maximize = self.rule.update, self.maximize
+        update, maximize, counts = self.rule.update, self.maximize, set(self.counts)
 
         def step(p: Any, grad: Any, state: State, changing: Keywords) -> tuple[Any, State]:
-            return update(p, -grad if maximize else grad, state, **fixed, **changing)
+            given = {key: value[0] if key in counts else value for key, value in state.items()}
+            value, after = update(p, -grad if maximize else grad, given, **fixed, **changing)
+            return value, {key: np.reshape(one, (1,)) if key in counts else one for key, one in after.items()}
 
         step.__name__ = update.__name__
         return step
@@ -165,8 +180,12 @@ class Block:
         return self.taken_in()
 
     def taken_in(self) -> bool:
-        """True, once values that were set since the last step are in the vector."""
+        """True, once values that were set since the last step are in the vector; not where the model was converted since."""
         if not all(map(is_, [p.value for p in self.params], self.views)):
+            if any((p.dtype, p.shape) != (view.dtype, view.shape) for p, view in zip(self.params, self.views, strict=True)):
+                return False
+            if any(is_on_device(p.value) != is_on_device(view) for p, view in zip(self.params, self.views, strict=True)):
+                return False
             for p, view in zip(self.params, self.views, strict=True):
                 if p.value is not view:
                     view[...] = p.value
@@ -176,7 +195,9 @@ class Block:
     def gradients(self) -> list[Any]:
         """All gradients, checked: as they are, or as one where that is short."""
         grads = [p.grad for p in self.params]
-        if not self.joined or [getattr(grad, "shape", None) for grad in grads] != self.shapes:
+        there = is_on_device(self.vector)
+        fit = [getattr(grad, "shape", None) for grad in grads] == self.shapes and all(is_on_device(grad) == there for grad in grads)
+        if not self.joined or not fit:
             grads = [gradient(at) for at in self.places]
         if not self.joined:
             return grads
@@ -196,9 +217,8 @@ class Block:
     def advance(self, grad: Any) -> None:
         """A step by a gradient that is laid out as `vector` is: finite, of its shape and dtype."""
         if len(self.chunks) == 1:  # the usual one, with as little around it as can be
-            arguments = self.vector, grad, {**self.chunks[0].state, **self.numbers}, self.changes()
-            after = self.programs[self.vector.size](*arguments)[1]
-            self.numbers = {key: float(after[key]) for key in self.numbers}
+            arguments = self.vector, grad, {**self.chunks[0].state, **self.numbers, **self.counts}, self.changes()
+            self.count(self.programs[self.vector.size](*arguments)[1])
         else:
             self._advance(lambda chunk: grad[chunk.start : chunk.start + len(chunk.vector)])
 
@@ -209,36 +229,54 @@ class Block:
 
     @property
     def whole_state(self) -> State:
-        return {**self.state, **self.numbers}
+        return {**self.state, **self.numbers, **self.counts}
 
     def arguments(self, size: int) -> tuple[Any, ...]:
         """Such as the program for chunks of `size` entries takes."""
         chunk = next(chunk for chunk in self.chunks if chunk.vector.size == size)
-        return chunk.vector, np.zeros_like(chunk.vector), {**chunk.state, **self.numbers}, self.changes()
+        return chunk.vector, np.zeros_like(chunk.vector), {**chunk.state, **self.numbers, **self.counts}, self.changes()
 
     def _advance(self, gradient_of: Callable[[Chunk], Any]) -> None:
         changing = self.changes()
 
         def one(chunk: Chunk) -> State:
-            arguments = chunk.vector, gradient_of(chunk), {**chunk.state, **self.numbers}, changing
+            arguments = chunk.vector, gradient_of(chunk), {**chunk.state, **self.numbers, **self.counts}, changing
             after: State = self.programs[chunk.vector.size](*arguments)[1]
             return after
 
         several = len(self.chunks) > 1 and self.ready  # chunks share nothing, and compiled loops let go of the interpreter
         after = list(_workers().map(one, self.chunks) if several else map(one, self.chunks))[-1]
         self.ready = True
-        self.numbers = {key: float(after[key]) for key in self.numbers}
+        self.count(after)
+
+    def count(self, after: State) -> None:
+        """Take the numbers of the state after a step; those on a device have been written in place."""
+        if not self.counts:
+            self.numbers = {key: float(after[key]) for key in self.numbers}
 
     def buffer(self) -> Any:
         """Memory for the gradient of a chunk, one for each thread."""
         if not hasattr(self.buffers, "array"):
-            self.buffers.array = np.empty(min(self.vector.size, CHUNK), self.vector.dtype)
+            self.buffers.array = np.empty_like(self.vector.reshape(-1)[: None if is_on_device(self.vector) else CHUNK])
         return self.buffers.array
 
     def publish(self, states: dict[Any, State]) -> None:
         """Write what is no view into the states of the parameters: the step count, which the block keeps once."""
+        self.numbers.update({key: float(value[0]) for key, value in self.counts.items()})
         for p in self.params:
             states[p].update(self.numbers)
+
+
+def begun(rule: Rule, value: Any, keywords: Keywords) -> State:
+    """The first state of a parameter, where the parameter is."""
+    return moved_state(rule.start(value, **keywords), value)
+
+
+def moved_state(state: State, value: Any) -> State:
+    """A state where the parameter is, whose numbers stay numbers."""
+    if is_on_device(value):
+        return {key: beside(one, value) for key, one in state.items()}
+    return {key: on_host(one) for key, one in state.items()}
 
 
 def _as_float(value: Any) -> Any:
@@ -260,5 +298,6 @@ def blocks_of(places: Iterable[Place], rule_for: RuleFor, states: dict[Any, Stat
         state = states.get(at.p, {})
         numbers = tuple(float(state[key]) for key in sorted(rule.numbers(**keywords)) if key in state)
         alone = None if rule.entrywise else at.p
-        parts.setdefault((at.number, rule.update, at.p.dtype, numbers, alone), []).append(at)
+        where = options.target == "cupy" or device_of(at.p.value)
+        parts.setdefault((at.number, rule.update, at.p.dtype, numbers, alone, where), []).append(at)
     return [Block(part, rule_for, states, options) for part in parts.values()]

@@ -253,6 +253,8 @@ class Checkpointer:
         if isinstance(keep, bool) or not isinstance(keep, int | np.integer) or keep < 1:
             raise cg.InputError(f"keep is how many checkpoints stay, 1 or more, not {keep!r:.40}{cg.here()}")
         _safetensors()
+        if not os.fspath(folder):
+            raise cg.InputError(f"checkpoints need a folder, such as 'run/'; '' names none{cg.here()}")
         self.folder, self.keep = Path(folder), int(keep)
         self._refused: set[Path] = set()
         try:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import beside, on_host
 from optim.checks import CHECKS, NOT_NEGATIVE, POSITIVE, Check, number, one_of
 from optim.conjugate_gradients import FORMULAS, cg_steps
 from optim.lbfgs import Memory
@@ -55,16 +56,16 @@ class ClosureOptimizer(Optimizer):
 
     def _vector(self) -> tuple[Array, Callable[[Any], Any]]:
         """The parameters as one vector, and the way back to their values."""
-        return cg.ravel([p.value for p in self._parameters])
+        return cg.ravel([on_host(p.value) for p in self._parameters])
 
     def _write(self, vector: Array, unravel: Callable[[Any], Any]) -> None:
         for p, value in zip(self._parameters, unravel(vector), strict=True):
-            p.value = np.array(value)[()]
+            p.value = beside(np.array(value)[()], p.value)
 
     def _gradient(self, dtype: Any) -> Array:
         """The parameters' gradients as one vector; zero where there is none, as in PyTorch."""
-        parts = [np.zeros(p.size, dtype) if p.grad is None else np.reshape(np.asarray(p.grad, dtype), -1) for p in self._parameters]
-        return np.concatenate(parts)
+        grads = [(p, on_host(p.grad)) for p in self._parameters]
+        return np.concatenate([np.zeros(p.size, dtype) if grad is None else np.reshape(np.asarray(grad, dtype), -1) for p, grad in grads])
 
     def _checked(self, loss: Any, gradient: Array) -> float:
         """The loss where a step begins, which has to be finite, and so has the gradient."""

@@ -11,6 +11,7 @@ import numpy as np
 
 import compgraph as cg
 from compgraph import nn
+from compgraph.backend import on_host
 
 Metric = str | Callable[[Any, Any], Any]
 
@@ -20,12 +21,17 @@ def accuracy(output: Any, target: Any) -> float:
     >>> accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0])), accuracy(np.array([0.3, -2.0]), np.array([1, 0]))
     (0.5, 1.0)
 
-    A target of one row an example, as probabilities, counts as its largest entry.
+    A target in the shape of the output, as probabilities, counts as its largest entry. Raises `ShapeError` for one that is neither.
     """
     output, target = np.asarray(output), np.asarray(target)
     if output.ndim > 1 and output.shape[1] > 1:
-        right = np.argmax(output, axis=1) == (np.argmax(target, axis=1) if target.ndim == output.ndim else target)
+        labels = output.shape[:1] + output.shape[2:]
+        if target.shape not in (output.shape, labels):
+            raise cg.ShapeError(f"accuracy: outputs of shape {output.shape} need labels of shape {labels}, not {target.shape}{cg.here()}")
+        right = np.argmax(output, axis=1) == (np.argmax(target, axis=1) if target.shape == output.shape else target)
     else:
+        if output.size != len(output) or target.size != output.size:
+            raise cg.ShapeError(f"accuracy: outputs of shape {output.shape} do not go with a target of shape {target.shape}{cg.here()}")
         right = (output.reshape(len(output)) > 0) == (target.reshape(len(target)) > 0.5)
     return float(np.mean(right))
 
@@ -108,6 +114,12 @@ def evaluate(model: Any, batches: Iterable[tuple[Any, Any]], loss: Any, metrics:
 
 
 def _value(output: Any) -> Any:
+    first = prediction(output)
+    return np.asarray(on_host(getattr(first, "value", first)))
+
+
+def prediction(output: Any) -> Any:
     """A model that returns several things returns its prediction first."""
-    first = output[0] if isinstance(output, tuple) else output
-    return np.asarray(getattr(first, "value", first))
+    if isinstance(output, dict):
+        return next(iter(output.values()), None)
+    return output[0] if isinstance(output, (tuple, list)) and output else output

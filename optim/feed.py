@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 import compgraph as cg
 from compgraph import nn
-from optim.evaluation import mode_of
+from optim.evaluation import mode_of, prediction
 from optim.schedules import check_count
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -37,7 +38,13 @@ class Arrays:
             self.X = self.y = _array(data, f"X of {what}")
         elif hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (tuple, list, dict, str)):
             self.source = data
-            self.X, self.y = self._read(np.arange(min(2, len(data))))
+            try:
+                self.X, self.y = self._read(np.arange(min(2, len(data))))
+            except (TypeError, ValueError, LookupError) as error:
+                what_it_is = f"{type(data).__name__}[an array of numbers]"
+                raise cg.InputError(f"{what_it_is} has to give those rows, X or (X, y), and fails: {error}{cg.here()}") from error
+            if not self.X.ndim or not self.y.ndim or self.X.dtype == object:
+                raise cg.InputError(f"{type(data).__name__}[an array of numbers] has to give arrays of those rows, X or (X, y){cg.here()}")
         else:
             raise cg.InputError(
                 f"{what} is (X, y), X, a source with len and indices, or an iterable of batches, not {type(data).__name__}{cg.here()}"
@@ -71,23 +78,21 @@ class Arrays:
         if self.source is not None:
             X, y = self._read(indices)
         else:
-            X = self.X[indices]
-            y = X if self.y is self.X else self.y[indices]
+            X = _rows(self.X, indices)
+            y = X if self.y is self.X else _rows(self.y, indices)
         return _cast(X, self.casts[0], "X"), _cast(y, self.casts[1], "y")
 
-    def batches(self, parts: Sequence[Array], first: int) -> Iterator[tuple[Any, Any]]:
-        """The batches of an epoch, from number `first` on; `parts` are their indices."""
+    def batches(self, order: Array, size: int, first: int = 0) -> Iterator[tuple[Any, Any]]:
+        """The examples `order` in batches of `size`, from batch number `first` on."""
+        order = order[first * size :]
         held = self.source is None and not isinstance(self.X, np.memmap) and not isinstance(self.y, np.memmap)
-        if held and len(parts) > 1 and self.X.nbytes + self.y.nbytes <= GATHERED:
-            X, y = self.at(np.concatenate(parts))
-            start = sum(len(part) for part in parts[:first])
-            for part in parts[first:]:
-                stop = start + len(part)
-                yield X[start:stop], y[start:stop]
-                start = stop
-        else:
-            for part in parts[first:]:
-                yield self.at(part)
+        if not held or len(order) <= size or self.X.nbytes + self.y.nbytes > GATHERED:
+            return (self.at(order[start : start + size]) for start in range(0, len(order), size))
+        X, y = self.at(order)
+        count = len(order) // size
+        rest = count * size
+        stacked = (array[:rest].reshape(count, size, *array.shape[1:]) for array in (X, y))
+        return chain(zip(*stacked, strict=True), [(X[rest:], y[rest:])] if rest < len(order) else [])
 
 
 class Part:
@@ -99,8 +104,8 @@ class Part:
     def at(self, indices: Any) -> tuple[Any, Any]:
         return self.whole.at(self.indices[indices])
 
-    def batches(self, parts: Sequence[Array], first: int) -> Iterator[tuple[Any, Any]]:
-        return self.whole.batches([self.indices[part] for part in parts], first)
+    def batches(self, order: Array, size: int, first: int = 0) -> Iterator[tuple[Any, Any]]:
+        return self.whole.batches(self.indices[order], size, first)
 
 
 class Stream:
@@ -124,7 +129,8 @@ class Stream:
         self.read = True
         number = -1
         for number, batch in enumerate(self.data() if callable(self.data) else self.data):
-            X, y = batch if isinstance(batch, tuple) else (batch, batch)
+            pair = isinstance(batch, (tuple, list)) and len(batch) == 2 and all(hasattr(part, "shape") for part in batch)
+            X, y = batch if pair or isinstance(batch, tuple) else (batch, batch)
             X, y = np.asarray(X), np.asarray(y)
             if not X.ndim or not y.ndim or len(X) != len(y):
                 shapes = f"they have shapes {X.shape} and {y.shape}"
@@ -188,7 +194,7 @@ def dtypes_for(model: Any, loss: Any, X: Any, y: Any) -> tuple[Any, Any]:
     def attempts(array: Any) -> list[Any]:
         if array.dtype == dtype:
             return [None]
-        return [dtype] if array.dtype.kind == "f" else [None, dtype]
+        return [dtype] if array.dtype.kind == "f" else [None] if array.dtype.kind == "c" else [None, dtype]
 
     def chosen(array: Any, compute: Callable[[Any], Any]) -> tuple[Any, Any]:
         first: Exception | None = None
@@ -199,7 +205,7 @@ def dtypes_for(model: Any, loss: Any, X: Any, y: Any) -> tuple[Any, Any]:
             except cg.CompgraphError as error:
                 first = first or error
                 continue
-            leaves = result if isinstance(result, tuple) else (result,)
+            leaves = result.values() if isinstance(result, dict) else result if isinstance(result, (tuple, list)) else (result,)
             if all(getattr(leaf, "dtype", dtype) == dtype for leaf in leaves):
                 return to, result
             found = found or (to, result)
@@ -234,13 +240,18 @@ def name_of(function: Any) -> str:
 
 
 def _check_rows(output: Any, count: int) -> None:
-    first = output[0] if isinstance(output, tuple) else output
+    first = prediction(output)
     if np.shape(first)[:1] != (count,):
         raise cg.ShapeError(f"the model gives an output of shape {np.shape(first)} for {count} examples{cg.here()}")
 
 
 def _array(data: Any, what: str) -> Array:
-    array = data if isinstance(data, np.ndarray) else np.asarray(data)
+    if isinstance(data, tuple) and data and all(getattr(part, "ndim", 0) for part in data):
+        raise cg.ShapeError(f"{what} is a tuple of arrays: for a model of several inputs write a loop of optim.train_step{cg.here()}")
+    try:
+        array = data if isinstance(data, np.ndarray) else np.asarray(data)
+    except ValueError:
+        raise cg.ShapeError(f"{what} has rows of different lengths: every example needs as many numbers{cg.here()}") from None
     if isinstance(data, cg.Node) or array.dtype.kind not in "biufc":
         kind = "a node" if isinstance(data, cg.Node) else f"an array of {array.dtype}"
         raise cg.DtypeError(f"{what} is {kind}, and has to be numbers{cg.here()}")
@@ -249,12 +260,17 @@ def _array(data: Any, what: str) -> Array:
     return array
 
 
+def _rows(array: Array, indices: Any) -> Array:
+    return array.take(indices, axis=0) if array.__class__ is np.ndarray else array[indices]  # `take` is more than twice as quick
+
+
 def _cast(array: Any, dtype: Any, what: str) -> Any:
     if dtype is None or array.dtype == dtype:
         return array
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         new = array.astype(dtype)
-    if array.dtype.kind == "f" and dtype.itemsize < array.dtype.itemsize and not np.isfinite(np.sum(new, dtype=np.float64)):
+        total = np.sum(new, dtype=np.float64)
+    if array.dtype.kind == "f" and dtype.itemsize < array.dtype.itemsize and not np.isfinite(total):
         bad = np.argwhere(~np.isfinite(new))
         if len(bad) and np.isfinite(array[tuple(bad[0])]):
             value = array[tuple(bad[0])]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import as_array, beside
 from optim.parameters import variables_of
 from optim.schedules import check_choice, check_count, check_range, check_step
 
@@ -29,7 +30,7 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     Taken in float64, and of the entries divided by the largest, so it overflows only if the norm itself does. 0 for no
     arrays. With `error_if_nonfinite` a NaN or infinite norm is an `AnomalyError` that says which array it comes from.
     """
-    arrays = [np.asarray(array) for array in ([tensors] if hasattr(tensors, "dtype") else tensors)]
+    arrays = [as_array(array) for array in ([tensors] if hasattr(tensors, "dtype") else tensors)]
     return _norm(arrays, [f"array {number}" for number in range(len(arrays))], norm_type, error_if_nonfinite)
 
 
@@ -80,7 +81,7 @@ def _norm(arrays: list[Any], labels: list[str], norm_type: float, error_if_nonfi
     order = float(norm_type)
     if not order > 0:
         raise cg.InputError(f"norm_type is {norm_type!r:.40}: a norm has an order above 0, such as 1, 2 or float('inf'){cg.here()}")
-    largest = [float(np.max(np.abs(array), initial=0.0)) for array in arrays]
+    largest = [float(np.max(np.abs(array))) if array.size else 0.0 for array in arrays]
     most = max(largest, default=0.0) if not any(map(math.isnan, largest)) else math.nan
     if not math.isfinite(most):
         if error_if_nonfinite:
@@ -226,7 +227,7 @@ def add_grad_noise_(parameters: Any, step: int, generator: np.random.Generator, 
         raise cg.DtypeError(f"generator is a np.random.Generator, such as np.random.default_rng(0), not {generator!r:.40}{cg.here()}")
     deviation = float(np.sqrt(noise_variance(step, eta, gamma)))
     for p, _ in _with_gradients(parameters, "add_grad_noise_"):
-        noise = np.asarray(deviation * generator.standard_normal(np.shape(p.grad)), p.grad.dtype)
+        noise = beside(np.asarray(deviation * generator.standard_normal(np.shape(p.grad)), p.grad.dtype), p.grad)
         p.grad = (p.grad + noise)[()]
 
 

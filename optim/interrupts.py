@@ -8,6 +8,10 @@ from types import FrameType
 from typing import Any
 
 
+class BetweenSteps(KeyboardInterrupt):
+    """An interrupt that was waited with until a step was whole."""
+
+
 class Interrupts:
     """For the length of a block Ctrl-C is only noted, in `asked`, so that no step ends half way; the second one interrupts at once.
 

@@ -73,7 +73,10 @@ class Objective:
 
         def rehearse(values: Any, buffers: Any, X: Any, y: Any) -> Any:
             with nn.using(rehearsal):
-                return self.loss_of(values, buffers, X, y)[0]
+                found = self.loss_of(values, buffers, X, y)[0]
+            if isinstance(found, (cg.Node, np.ndarray, np.generic, int, float)):
+                return found
+            raise cg.DtypeError(f"the loss of a batch is one number, and this one is a {type(found).__name__}{cg.here()}")
 
         graph = cg.trace(rehearse, known, self.buffers(), X, y)
         self.requests = rehearsal.requests

@@ -27,7 +27,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 import compgraph as cg
-from optim.blocks import Block, Options, blocks_of
+from compgraph.backend import beside, on_host
+from optim.blocks import Block, Options, begun, blocks_of
 from optim.checks import CHECKS, Check
 from optim.matrix_rules import MATRIX_RULES
 from optim.parameters import Group, Place, gradient, groups_of, variables_of
@@ -152,11 +153,14 @@ class Optimizer:
         grad = -grad if group.get("maximize") else grad
         state = self._state.get(p)
         if state is None:
-            state = rule.start(p.value, **keywords)
+            state = begun(rule, p.value, keywords)
         try:
             value, after = rule.update(p.value, grad, state, **keywords)
         except KeyError:  # a hyperparameter that was 0 is not any more: what it needs starts now
-            value, after = rule.update(p.value, grad, {**rule.start(p.value, **keywords), **state}, **keywords)
+            value, after = rule.update(p.value, grad, {**begun(rule, p.value, keywords), **state}, **keywords)
+        if value.dtype != p.dtype:  # the model was converted since
+            numbers = rule.numbers(**keywords)
+            value, after = value.astype(p.dtype), {key: part if key in numbers else part.astype(p.dtype) for key, part in after.items()}
         p.value, self._state[p] = value, after
 
     def _places_with_gradient(self) -> list[Place]:
@@ -301,10 +305,10 @@ class Optimizer:
         loaded: State = {}
         numbers = rule.numbers(**keywords)
         for key, like in fresh.items():
-            value = np.asarray(saved[key])
+            value = np.asarray(on_host(saved[key]))
             if value.shape != np.shape(like):
                 raise cg.ShapeError(f"{label}: {key} has shape {value.shape}, the parameter needs {np.shape(like)}{cg.here()}")
-            loaded[key] = float(value) if key in numbers else value.astype(p.dtype)
+            loaded[key] = float(value) if key in numbers else beside(value.astype(p.dtype), p.value)
         return loaded
 
     def __repr__(self) -> str:
@@ -351,7 +355,8 @@ def graph_of_rule(rule: Rule | str, like: Any = 0.0, **hyperparameters: Any) -> 
 
 
 def _copied(state: State) -> State:
-    return {key: np.array(value) if isinstance(value, np.ndarray) else value for key, value in state.items()}
+    held = {key: on_host(value) for key, value in state.items()}
+    return {key: np.array(value) if isinstance(value, np.ndarray) else value for key, value in held.items()}
 
 
 def _stack_level() -> int:

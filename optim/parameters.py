@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import as_array, beside, is_on_device
 
 Group = dict[str, Any]
 
@@ -73,7 +74,9 @@ def _check_parameter(p: Any, label: str) -> None:
 
 def gradient(at: Place) -> Any:
     """The gradient of a parameter in its dtype, or the error that names it."""
-    grad = np.asarray(at.p.grad, at.p.dtype)
+    grad = as_array(at.p.grad, at.p.dtype)
+    if is_on_device(at.p.value):
+        grad = beside(grad, at.p.value)
     if grad.shape != at.p.shape:
         raise cg.ShapeError(f"the gradient of {at} has shape {grad.shape}; no parameter was updated{cg.here()}")
     if not all_finite(grad):

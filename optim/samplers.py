@@ -69,14 +69,31 @@ class MiniBatches:
         return self.size // self.batch_size if self.drop_last else -(-self.size // self.batch_size)
 
     def __iter__(self) -> Iterator[Indices]:
-        if not self._resumed:
-            self._position = 0
-        self._resumed = False
+        self._begin()
         self._started = dict(copy.deepcopy(self.generator.bit_generator.state))
         order = self._order()
         for number in range(self._position, len(self)):
             self._position = number + 1
             yield order[number * self.batch_size : (number + 1) * self.batch_size]
+        self._end()
+
+    def whole_epoch(self) -> Indices:
+        """The batches of an iteration end to end, in one array; the epoch is over then.
+
+        >>> MiniBatches(5, 2, shuffle=False, drop_last=True).whole_epoch()
+        array([0, 1, 2, 3])
+        """
+        self._begin()
+        order = self._order()[self._position * self.batch_size : len(self) * self.batch_size]
+        self._end()
+        return order
+
+    def _begin(self) -> None:
+        if not self._resumed:
+            self._position = 0
+        self._resumed = False
+
+    def _end(self) -> None:
         self.epoch, self._position, self._started = self.epoch + 1, 0, None
 
     def _order(self) -> Indices:

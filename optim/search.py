@@ -68,7 +68,7 @@ def random_search(
         parameters = {name: _drawn(choices, generator) for name, choices in space.items()}
         try:
             result = train(**parameters)
-            score = _score(result)
+            score = _score(result, mode)
         except (cg.AnomalyError, FloatingPointError) as error:
             result, score = error, math.inf if mode == "min" else -math.inf
         found.append(Trial(score, parameters, result))
@@ -102,8 +102,10 @@ def _drawn(choices: Sequence[Any] | Draw, generator: np.random.Generator) -> Any
     return choices(generator) if callable(choices) else choices[int(generator.integers(len(choices)))]
 
 
-def _score(result: Any) -> float:
+def _score(result: Any, mode: str) -> float:
     if isinstance(result, History):
+        if mode == "max":
+            raise cg.InputError(f"a History counts by its loss, of which less is better: return history.last['val_accuracy']{cg.here()}")
         return float(np.nanmin(result["val_loss" if "val_loss" in result.columns else "loss"]))
     return float(result)
 

@@ -12,19 +12,22 @@ True
 A step is two programs: the loss with its gradient, and the update in place, of parameters that are views of a vector for each
 block of the optimizer (`optim.blocks`). Between the two the loss and the gradient are looked at, since what has been
 written over cannot be brought back: a NaN raises `AnomalyError` and leaves everything as it was. Clipping, noise and the
-sum over micro-batches happen there too. A program is made for the shapes of a batch, so a last smaller batch has its own.
+sum over micro-batches happen there too. With numba or cupy and none of these the step is one program (`optim.whole_step`).
+A program is made for the shapes of a batch, so a last smaller batch has its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 import compgraph as cg
 from compgraph import nn
+from compgraph.backend import as_array, beside
 from optim.blocks import Block, Options
 from optim.closures import NewtonCG
 from optim.gradients import add_grad_noise_, clip_grad_norm_, clip_grad_value_, get_total_norm, micro_batches, noise_variance
@@ -32,10 +35,12 @@ from optim.objective import Objective, Slot, penalty
 from optim.optimizer import Optimizer
 from optim.parameters import all_finite
 from optim.schedules import check_count, check_range
-from optim.step_arguments import anomaly, arrays_of, check_arguments, cut, has_own_step, like, noise_of
+from optim.step_arguments import anomaly, arrays_of, check_arguments, cut, has_own_step, index_error, like, noise_of
+from optim.whole_step import WholeStep, arguments_of, function_of
 
 Loss = Callable[[Any, Any], Any]
 CACHED = 64  # batch shapes whose programs are kept
+_flags_of = attrgetter("training", "_changes")
 
 
 def train_step(
@@ -57,7 +62,8 @@ def train_step(
 
     - `loss(output, target)` gives one number, a mean over the examples. X may be a tuple, for a model of several
       arguments; without y the input is the target.
-    - `target`: "numpy" or "numba", as in `cg.compile`; None runs the plain loop, to the same numbers but for rounding.
+    - `target`: "numpy", "numba" or "cupy", as in `cg.compile`; None runs the plain loop, to the same numbers but for rounding.
+      With "cupy" the model is moved to the GPU, once, and stays there until `model.to("numpy")`; batches may be of either side.
     - `accumulate`: compute the gradient in so many micro-batches, whose activations alone take memory; the update is that of
       the whole batch, if its examples do not see each other, as in batch normalisation.
     - `clip_grad_norm`, `clip_grad_value`: bounds of the norm of all gradients and of their entries.
@@ -104,6 +110,9 @@ class TrainStep:
             cg.compile(lambda x: x, target=target)  # refuses a target that there is not
             if isinstance(optimizer, NewtonCG):
                 raise cg.InputError(f"NewtonCG takes Hessian products from the graph of the loss: say target=None{cg.here()}")
+            if target == "cupy" and has_own_step(optimizer):
+                text = f"{type(optimizer).__name__} has a way of its own, which runs on the host: say another target"
+                raise cg.InputError(f"{text}, or take an optimizer that is a rule, such as optim.Adam{cg.here()}")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.target, self.exact, self.accumulate = target, bool(exact), int(accumulate)
         self.clip_grad_norm, self.clip_grad_value = clip_grad_norm, clip_grad_value
@@ -112,6 +121,8 @@ class TrainStep:
         self.steps = 0
         self.grad_norm = math.nan
         self._modules = list(model.modules())
+        if target == "cupy":
+            model.to("cupy")
         self._options = Options(target or "numpy", self.exact)
         self._joins = not has_own_step(optimizer)
         self._blocks: list[Block] = []
@@ -128,12 +139,17 @@ class TrainStep:
         """One update; the loss before it."""
         if X.__class__ is not np.ndarray or y.__class__ is not np.ndarray:
             X, y = arrays_of(X), arrays_of(X if y is None else y)
-        if self.target is None:
-            loss = self._eager(X, y)
-        elif self._joins:
-            loss = self._joined(X, y)
-        else:
-            loss = self._by_closure(X, y)
+        try:
+            if self.target is None:
+                loss = self._eager(X, y)
+            elif self._joins:
+                loss = self._joined(X, y)
+            else:
+                loss = self._by_closure(X, y)
+        except (IndexError, cg.AnomalyError) as error:  # a program that has donated arguments does not explain its errors
+            if isinstance(error, cg.AnomalyError) and self.target != "cupy":  # where an index that there is not reads NaN
+                raise
+            raise index_error(self.model, self.loss, X, y, error) from error
         self.steps += 1
         return loss
 
@@ -161,12 +177,14 @@ class TrainStep:
         """The loss of such a batch, and the program for it and its gradient."""
         if self._joins and not self.optimizer.fits(self._blocks, self._options):
             self._programs, self._blocks, self._last = {}, [], (None,)
-        flags = [module.training for module in self._modules]
+        elif self._programs and self._latest[1].__class__ is WholeStep and not self._latest[1].fits():  # type: ignore[index]
+            self._programs, self._last = {}, (None,)
+        flags = list(map(_flags_of, self._modules))
         last = self._last
         if X.__class__ is np.ndarray and last[0] == X.shape and last[1:5] == (y.shape, X.dtype, y.dtype, flags):
             return last[5]
-        one = (X.shape, X.dtype) if X.__class__ is np.ndarray else tuple((part.shape, part.dtype) for part in X)
-        other = (y.shape, y.dtype) if y.__class__ is np.ndarray else tuple((part.shape, part.dtype) for part in y)
+        one = tuple((part.shape, part.dtype) for part in X) if X.__class__ is tuple else (X.shape, X.dtype)
+        other = tuple((part.shape, part.dtype) for part in y) if y.__class__ is tuple else (y.shape, y.dtype)
         key = (one, other, *flags)
         found = self._programs.get(key)
         if found is None:
@@ -179,6 +197,8 @@ class TrainStep:
         return found
 
     def _made(self, X: Any, y: Any) -> tuple[Objective, Any]:
+        self._modules = list(self.model.modules())  # layers may have been replaced
+        check_arguments(self.model, self.loss, self.optimizer)
         objective = Objective(self.model, self.loss, self.optimizer, self.l1, self.l2, X, y)
         if not self._joins:
             slots = [Slot([at], lambda value: [value]) for at in objective.places]
@@ -190,10 +210,18 @@ class TrainStep:
                 self._programs = {}
             slots = [Slot(block.places, block.split) for block in self._blocks]
         objective.slots = slots
-        program = cg.compile(objective.value_and_gradient, **self._options._asdict())
-        program.prepare(*objective.arguments(self._vectors(objective), objective.zeros(), X, y))
+        whole = self._joins and self.target in ("numba", "cupy") and all(len(block.chunks) == 1 for block in self._blocks)
+        if whole and not self._looks_between():
+            program: Any = WholeStep(objective, self._blocks, self._options, X, y)
+        else:
+            program = cg.compile(objective.value_and_gradient, **self._options._asdict())
+            program.prepare(*objective.arguments(self._vectors(objective), objective.zeros(), X, y))
         self._latest = objective, program, like(X), like(y)
         return objective, program
+
+    def _looks_between(self) -> bool:
+        """Whether something is done with gradients before the update."""
+        return self.accumulate > 1 or self.clip_grad_norm is not None or self.clip_grad_value is not None or self.noise is not None
 
     def _vectors(self, objective: Objective) -> list[Any]:
         return [block.vector for block in self._blocks] if self._joins else [at.p.value for at in objective.places]
@@ -206,7 +234,7 @@ class TrainStep:
         if self._latest is None:
             return "# not traced yet: call the step, or its prepare(X, y), first\n"
         texts = [self._latest[1].source]
-        for block in self._blocks:
+        for block in self._updated_apart():
             texts += [program.prepare(*block.arguments(size)).source for size, program in block.programs.items()]
         return "\n\n".join(texts)
 
@@ -215,7 +243,12 @@ class TrainStep:
         """What the target leaves to NumPy."""
         if self._latest is None:
             return ()
-        return tuple(dict.fromkeys(self._latest[1].notes + sum((p.notes for b in self._blocks for p in b.programs.values()), ())))
+        updates = (program.notes for block in self._updated_apart() for program in block.programs.values())
+        return tuple(dict.fromkeys(self._latest[1].notes + sum(updates, ())))
+
+    def _updated_apart(self) -> list[Block]:
+        """The blocks that have programs of their own."""
+        return [] if self._latest is None or isinstance(self._latest[1], WholeStep) else self._blocks
 
     @property
     def graph(self) -> cg.Graph:
@@ -223,15 +256,15 @@ class TrainStep:
         if self._latest is None:
             raise cg.InputError(f"the step has not been traced yet: call it, or its prepare(X, y), first{cg.here()}")
         objective, _, X, y = self._latest
-        blocks = self._blocks
+        if not self._blocks:
+            return cg.trace(objective.value_and_gradient, *objective.arguments(self._vectors(objective), objective.zeros(), X, y))
+        whole = function_of(objective, self._blocks)
 
         def train_step(p: Any, state: Any, changing: Any, frozen: Any, buffers: Any, draws: Any, X: Any, y: Any) -> Any:
-            loss, grads, updated = objective.value_and_gradient(p, frozen, buffers, draws, X, y)
-            after = [block.formula()(*one) for block, one in zip(blocks, zip(p, grads, state, changing, strict=True), strict=True)]
-            return loss, [value for value, _ in after] if blocks else grads, [state for _, state in after], updated
+            loss, _, values, states, updated = whole(p, state, changing, frozen, buffers, draws, X, y)
+            return loss, values, states, updated
 
-        p, frozen, *rest = objective.arguments(self._vectors(objective), objective.zeros(), X, y)
-        return cg.trace(train_step, p, [block.whole_state for block in blocks], [block.changes() for block in blocks], frozen, *rest)
+        return cg.trace(train_step, *arguments_of(objective, self._blocks, objective.zeros(), X, y))
 
     # -------------------------------------------------------------------------------------------- steps
 
@@ -247,6 +280,12 @@ class TrainStep:
         if self.accumulate == 1:
             objective, program = self._program(X, y)
             draws, kept = self._draws(objective) if objective.requests else ([], None)
+            if program.__class__ is WholeStep:
+                done = None if self._looks_between() else program.step(draws, X, y)
+                if done is not None:
+                    loss, self.grad_norm = done
+                    return loss
+                program = program.gradient  # by itself: to be clipped, to say what is not finite, or because its square alone is not
             loss, grads, updated = program(
                 [block.vector for block in self._blocks], objective.frozen(), objective.buffers(), draws, X, y
             )
@@ -276,7 +315,7 @@ class TrainStep:
             kept = before if kept is None else kept
             given = objective.buffers() if buffers is None else buffers
             loss, grads, updated = program(self._vectors(objective), objective.frozen(), given, draws, some_X, some_y)
-            buffers = {**given, **{name: np.asarray(value).reshape(given[name].shape) for name, value in updated.items()}}
+            buffers = {**given, **{name: as_array(value).reshape(given[name].shape) for name, value in updated.items()}}
             total += share * float(loss)
             drawn.append(draws)
             if summed is None:
@@ -311,7 +350,7 @@ class TrainStep:
                      for at, part in zip(block.places, block.split(grad), strict=True)}  # fmt: skip
             for at in self.optimizer.places():  # in this order, whatever the blocks are
                 if at.p in parts:
-                    parts[at.p] += deviation * self.generator.standard_normal(parts[at.p].shape)
+                    parts[at.p] += beside(deviation * self.generator.standard_normal(parts[at.p].shape), parts[at.p])
 
     def _looked_at(self, objective: Objective, loss: Any, grads: list[Any], draws: Any, kept: Any, X: Any, y: Any) -> float:
         """The square of the norm of gradients that are finite after all; otherwise nothing has happened, and the error says why."""

@@ -10,6 +10,7 @@ import numpy as np
 
 import compgraph as cg
 from compgraph import nn
+from compgraph.backend import as_array
 from optim.closures import LevenbergMarquardt, NaturalGradient
 from optim.objective import Recorded
 from optim.optimizer import Optimizer
@@ -40,10 +41,10 @@ def like(batch: Any) -> Any:
 def arrays_of(batch: Any) -> Any:
     """A batch as an array, or as a tuple of arrays for a model of several arguments."""
     if isinstance(batch, (tuple, list)) and batch and all(hasattr(part, "shape") for part in batch):
-        return tuple(np.asarray(part) for part in batch)
+        return tuple(map(as_array, batch))
     if isinstance(batch, cg.Node):
         raise cg.DtypeError(f"a training step takes arrays, not a node: pass its value{cg.here()}")
-    return np.asarray(batch)
+    return as_array(batch)
 
 
 def noise_of(given: Any) -> tuple[float, ...]:
@@ -98,6 +99,17 @@ def anomaly(
         f"train_step, step {step}: {text}{_beginning(model, loss_of, draws, X, y)}; nothing was updated. A smaller rate, clip_grad_norm "
         f"or data without NaN may prevent it{cg.here()}"
     )
+
+
+def index_error(model: Any, loss_of: Any, X: Any, y: Any, error: Exception) -> Exception:
+    """What the plain loop says of a label or index that there is not, which names its place; a program knows numbers only."""
+    inputs = X if X.__class__ is tuple else (X,)
+    try:
+        with cg.no_grad(), nn.using(np.random.default_rng(0)), np.errstate(all="ignore"):
+            loss_of(nn.functional_call(model, {}, *inputs)[0], y)
+    except cg.CompgraphError as plain:
+        return plain
+    return error
 
 
 def _beginning(model: Any, loss_of: Any, draws: list[Any], X: Any, y: Any) -> str:

@@ -29,13 +29,14 @@ import numpy as np
 import compgraph as cg
 from compgraph import nn
 from optim.checkpoints import Checkpointer
-from optim.evaluation import Metric, evaluate, metrics_of, mode_of
+from optim.evaluation import Metric, evaluate, metrics_of, mode_of, prediction
 from optim.feed import Arrays, Feed, Part, Stream, check_batch_size, check_labels, cut_off, dtypes_for, feed_of
 from optim.history import History, Log
-from optim.interrupts import Interrupts
+from optim.interrupts import BetweenSteps, Interrupts
 from optim.lr_scheduler import CyclicLR, OneCycleLR
 from optim.plateau import ReduceLROnPlateau
 from optim.progress import Progress, wanted
+from optim.resuming import check_same, settings_of
 from optim.samplers import MiniBatches
 from optim.schedules import check_choice, check_count
 from optim.step import TrainStep, train_step
@@ -114,10 +115,18 @@ def fit(
     run.feed, run.validation = _feeds(data, validation, run.generators["split"])
     run.metrics = metrics_of(metrics)
     run.stopping = _stopping(early_stopping)
+    run.check_monitor()
     run.set_scheduler(scheduler, schedule_every)
     run.set_sampler(check_batch_size(batch_size, run.feed.size), shuffle, drop_last, order)
-    run.augment, run.callbacks = augment, tuple(callbacks)
+    run.augment, run.callbacks = augment, (callbacks,) if callable(callbacks) else tuple(callbacks)
     run.look_at_data()
+    if checkpoint is not None:
+        if seed is None and isinstance(run.validation, Part) and run.validation.whole is getattr(run.feed, "whole", None):
+            raise cg.InputError(f"seed=None would hold out other examples when the run goes on from its checkpoint: say a seed{cg.here()}")
+        run.settings = settings_of(
+            run, seed=seed, shuffle=bool(shuffle), drop_last=bool(drop_last), schedule_every=run.schedule_every,
+            clip_grad_norm=clip_grad_norm, clip_grad_value=clip_grad_value, l1=l1, l2=l2, grad_noise=grad_noise,
+        )  # fmt: skip
     show = wanted(progress)
     run.log = None if log is None else Log(log)
     run.checkpointer, run.checkpoint_every = None if checkpoint is None else Checkpointer(checkpoint), checkpoint_every
@@ -147,6 +156,7 @@ class Run:
         self.log: Log | None = None
         self.checkpointer: Checkpointer | None = None
         self.checkpoint_every: int | None = None
+        self.settings: dict[str, Any] = {}  # kept in checkpoints
         self.done = 0  # epochs
         self.position = 0  # batches of the present epoch
         self.total = 0.0  # of the losses of its examples
@@ -160,6 +170,13 @@ class Run:
         return self.done + (self.position > 0)
 
     # ------------------------------------------------------------------------------------------- beginning
+
+    def check_monitor(self) -> None:
+        """Raise where early stopping looks at what no epoch will have."""
+        measured = [f"val_{name}" for name in ("loss", *self.metrics)] if self.validation is not None else list(self.metrics)
+        name = None if self.stopping is None else self.stopping.monitor
+        if name is not None and name not in ("loss", *measured):
+            raise cg.InputError(f"early stopping monitors {name!r}, but an epoch has {', '.join(('loss', *measured))}{cg.here()}")
 
     def set_scheduler(self, scheduler: Any, every: str | None) -> None:
         if scheduler is None:
@@ -214,7 +231,7 @@ class Run:
     def _columns(self, X: Any) -> int:
         with mode_of(self.model, training=False), cg.no_grad(), nn.using(np.random.default_rng(0)):
             output = nn.functional_call(self.model, {}, X)[0]
-        shape = np.shape(output[0] if isinstance(output, tuple) else output)
+        shape = np.shape(prediction(output))
         return int(shape[1]) if len(shape) > 1 else 1
 
     # ------------------------------------------------------------------------------------------- the loop
@@ -232,24 +249,23 @@ class Run:
             try:
                 while self.done < self.epochs and not self.ended:
                     self._epoch(progress, interrupts)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as interrupt:
                 self.history.interrupted = True
-                self._save()
+                if isinstance(interrupt, BetweenSteps):  # otherwise a step may be half done, and the last checkpoint stays
+                    self._save()
         self._finish()
         return self.history
 
     def _epoch(self, progress: Progress, interrupts: Interrupts) -> None:
         began = time.perf_counter() - self.before
-        started = self.sampler.state_dict() if self.sampler is not None else None
-        self.sampler_state = started
         step, steps, group = self.step, self.history._steps, self.optimizer.param_groups[0]
         add_loss, add_rate, add_norm = (steps[name].append for name in ("loss", "lr", "grad_norm"))
         every, number = self.checkpoint_every, self.done + 1
         by_step = self.scheduler is not None and self.schedule_every == "step"
+        augment, shown = self.augment, progress.bar is not None
         for X, y in self._batches():
-            given = X if self.augment is None else self.augment(X, self.generators["augment"])
             rate = group["lr"]
-            loss = step(given, y)
+            loss = step(X if augment is None else _in_dtype_of(X, augment(X, self.generators["augment"])), y)
             add_loss(loss)
             add_rate(rate)
             add_norm(step.grad_norm)
@@ -259,21 +275,24 @@ class Run:
             self.position += 1
             if by_step:
                 self._schedule(loss)
-            progress.step(number, loss)
+            if shown:
+                progress.step(number, loss)
             if every is not None and step.steps % every == 0:
                 self.before = time.perf_counter() - began
                 self._save()
             if interrupts.asked:
                 self.before = time.perf_counter() - began
-                raise KeyboardInterrupt
+                raise BetweenSteps
         self._measure(steps["lr"][-1], time.perf_counter() - began, progress)  # a resumed epoch may have no batch left
 
     def _batches(self) -> Iterator[tuple[Any, Any]]:
         """The batches that are left of this epoch."""
         if self.sampler is not None:
             assert not isinstance(self.feed, Stream)
-            yield from self.feed.batches(list(self.sampler), self.position)
-            return
+            return self.feed.batches(self.sampler.whole_epoch(), self.sampler.batch_size, self.position)
+        return self._streamed()
+
+    def _streamed(self) -> Iterator[tuple[Any, Any]]:
         assert isinstance(self.feed, Stream)
         for number, (X, y) in enumerate(self.feed):
             if number < self.position:
@@ -305,6 +324,7 @@ class Run:
         for callback in self.callbacks:
             if callback(self):
                 self.ended, self.history.stopped = True, f"stopped by a callback after epoch {self.done}"
+            self.model.train()  # whatever it was used for there
         self.sampler_state = self.sampler.state_dict() if self.sampler is not None else None
         self._save()
 
@@ -318,12 +338,11 @@ class Run:
         stopping = self.stopping
         assert stopping is not None
         name = stopping.monitor or ("val_loss" if "val_loss" in row else "loss")
-        if name not in row:
-            raise cg.InputError(f"early stopping monitors {name!r}, but an epoch has {', '.join(row)}{cg.here()}")
         if stopping.update(self.done, row[name], self.model.state_dict()):
             self.ended = True
-            best = f"{name} {stopping.best:.4g} of epoch {stopping.best_epoch}"
-            self.history.stopped = f"stopped after epoch {self.done}: no improvement on {best} in {stopping.patience} epochs"
+            best = f"no improvement on {name} {stopping.best:.4g} of epoch {stopping.best_epoch} in {stopping.patience} epochs"
+            best = f"{name} was never finite" if stopping.best_epoch is None else best
+            self.history.stopped = f"stopped after epoch {self.done}: {best}"
 
     def _finish(self) -> None:
         stopping = self.stopping
@@ -340,7 +359,7 @@ class Run:
         """All that the rest of the run depends on, as nested dicts of arrays and plain values."""
         stopping = self.stopping
         return {
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "run": self.settings, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "sampler": self.sampler_state, "step": self.step.state_dict(),
             "generators": {name: copy.deepcopy(dict(self.generators[name].bit_generator.state)) for name in ("model", "augment")},
@@ -355,6 +374,7 @@ class Run:
         """Go on where `state_dict()` was taken; a state of another run is refused, and model and optimizer are as they were."""
         if not isinstance(state, dict) or set(state) != set(self.state_dict()):
             raise cg.InputError(f"this is no state of a run of fit{cg.here()}")
+        check_same(state["run"], self.settings, state["optimizer"]["param_groups"])
         kept = self.model.state_dict(), self.optimizer.state_dict()
         parts = [("early_stopping", self.stopping), ("scheduler", self.scheduler), ("sampler", self.sampler)]
         try:
@@ -410,6 +430,12 @@ def _feeds(data: Any, validation: Any, generator: np.random.Generator) -> tuple[
     if isinstance(other, Stream) and other.once:
         raise cg.InputError(f"validation is read after each epoch: pass a function that makes the generator{cg.here()}")
     return feed, other
+
+
+def _in_dtype_of(X: Any, changed: Any) -> Any:
+    """What an augmentation gave, as noise of NumPy's float64 would make it, in the dtype of the model."""
+    dtype = getattr(changed, "dtype", X.dtype)
+    return changed.astype(X.dtype) if dtype != X.dtype and dtype.kind == X.dtype.kind == "f" else changed
 
 
 def _all_of(feed: Feed) -> Iterator[tuple[Any, Any]]:

@@ -72,7 +72,9 @@ def test_draw_without_values_shows_the_structure(capsys, tmp_path, can_draw):
 def test_doctor_says_how_to_get_what_is_missing(capsys):
     code, out, _ = run(capsys, "doctor")
     assert code == 0
-    for part in ("numpy", "sympy", "networkx", "graphviz", "pygraphviz", "numba", "matplotlib", "scikit-learn", "safetensors", "onnx", "dot"):
+    for part in (
+        "numpy", "sympy", "networkx", "graphviz", "pygraphviz", "numba", "matplotlib", "scikit-learn", "safetensors", "onnx", "dot", "cupy",
+    ):  # fmt: skip
         assert f"\n  {part} " in out
     for form in ("svg", "png", "pdf"):
         assert f"\n  {form} " in out

@@ -203,7 +203,11 @@ def test_a_rule_cannot_change_what_it_gets() -> None:
     assert cg.grade(softmax, x, backward={"a": writing, "b": softmax_rule})["b"].ok and x.tolist() == [0.1, 0.2]
 
 
-@pytest.mark.parametrize(("result", "verdict"), [(None, "wrong shape"), ("text", "wrong shape"), (1.0, "wrong shape"), ([], "raised")])
+NO_ARRAYS = [(None, "wrong shape"), ("text", "wrong shape"), (1.0, "wrong shape"), ([], "wrong shape"), ((), "raised"),
+             (1j * np.ones(2), "wrong shape")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("result", "verdict"), NO_ARRAYS)
 def test_what_is_no_array(result: Any, verdict: str) -> None:
     assert cg.grade(softmax, [0.1, 0.2], backward=lambda y_bar, x: result).verdict == verdict
 
@@ -230,3 +234,53 @@ def test_tables_as_json_and_html() -> None:
     read = json.loads(grades.to_json(), parse_constant=pytest.fail)
     assert read["<b>"]["ok"] and read["nan"]["marks"][0]["verdict"] == "not finite"
     assert "<b>" not in grades._repr_mimebundle_()["text/html"] and "&lt;b&gt;" in grades._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize(("rule", "verdict"), [
+    (lambda y_bar, x: y_bar * (x > 0), "right"),
+    (lambda y_bar, x: y_bar * (x >= 0), "right"),
+    (lambda y_bar, x: 2 * y_bar * (x > 0), "wrong factor"),
+    (lambda y_bar, x: y_bar * np.maximum(x, 0) / x, "not finite"),
+])  # fmt: skip
+def test_at_a_kink_any_convention_is_right_and_nan_is_none(rule: Any, verdict: str) -> None:
+    with np.errstate(all="ignore"):
+        assert cg.grade(lambda x: np.maximum(x, 0), [0.0, 1.0, -1.0], backward=rule).verdict == verdict
+
+
+def test_a_derivative_of_nothing_is_zero_but_for_rounding() -> None:
+    def constant(x: Any) -> Any:
+        return np.sum(softmax(x))
+
+    assert cg.grade(constant, [0.3, 1.0, -2.0], backward=lambda y_bar, x: 0 * x).ok
+    assert not cg.grade(constant, [0.3, 1.0, -2.0], backward=lambda y_bar, x: 1e-6 * x).ok
+    assert not cg.grade(lambda x: x + 1e20, 1.0, backward=lambda y_bar, x: 0 * x).ok
+
+
+def test_tiny_derivatives_are_graded_as_others() -> None:
+    grade = cg.grade(lambda x: x * 1e-200, 1.0, backward=lambda y_bar, x: y_bar * 2e-200)
+    assert (grade.verdict, grade.marks[0].ratio) == ("wrong factor", 2)
+    assert cg.grade(lambda x: x * 1e-200, 1.0, backward=lambda y_bar, x: y_bar * 1e-200).ok
+
+    def lacking(y_bar: Any, x: Any, y: Any) -> Any:
+        return 1e-200 * y_bar * y, 1e-200 * y_bar * x
+
+    said = cg.grade(lambda x, y: 1e-200 * (x * y + np.sin(x)), 1.0, 2.0, backward=lacking)
+    assert [mark.verdict for mark in said.marks] == ["missing term", "right"]
+
+
+def test_a_list_of_numbers_is_an_array() -> None:
+    assert cg.grade(np.tanh, [0.3, 1.0], backward=lambda y_bar, x: list(y_bar * (1 - np.tanh(x) ** 2))).ok
+
+
+def test_a_rule_that_catches_every_exception_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grading, "SECONDS", 0.1)
+
+    def stubborn(y_bar: Any, x: Any) -> Any:
+        while True:
+            try:
+                while True:
+                    pass
+            except Exception:
+                pass
+
+    assert cg.grade(np.sin, 1.0, backward=stubborn).verdict == "too slow"

@@ -16,7 +16,8 @@ def words(svg: bytes) -> list[tuple[str, str]]:
 
 def test_the_stored_pictures_are_current():
     drawn = runpy.run_path(str(ROOT / "docs" / "make_images.py"))["drawn"]()
-    assert set(drawn) == {"textbook.svg", "backpropagation.svg", "explain.svg"}
+    costs = {"mode_map.svg", "step_sizes.svg", "swell.svg", "checkpoint_map.svg"}
+    assert set(drawn) == {"textbook.svg", "backpropagation.svg", "explain.svg"} | costs
     for name, content in drawn.items():
         stored = (ROOT / "docs" / "images" / name).read_bytes()
         assert words(stored) == words(content), f"docs/images/{name} is out of date: python docs/make_images.py"

@@ -85,7 +85,7 @@ def test_the_dependencies_are_the_four(built: Path) -> None:
     needs = [line.removeprefix("Requires-Dist: ") for line in metadata if line.startswith("Requires-Dist: ")]
     assert [need for need in needs if "extra" not in need] == ["graphviz>=0.20", "networkx>=3", "numpy>=2", "sympy>=1.12"]
     extras = {line.removeprefix("Provides-Extra: ") for line in metadata if line.startswith("Provides-Extra: ")}
-    assert extras == {"render", "fast", "plot", "data", "train", "special", "onnx", "all", "browser", "dev"}
+    assert extras == {"render", "fast", "plot", "data", "train", "special", "onnx", "gpu-cuda12", "gpu-cuda13", "all", "browser", "dev"}
 
 
 def test_the_journey_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import as_array
 from compgraph.nn.module import Module, whole
 from compgraph.nn.randomness import generator_from
 
@@ -42,13 +43,16 @@ class Embedding(Module):
 
     def forward(self, indices: Any) -> Any:
         if not isinstance(indices, cg.Node):
-            indices = np.asarray(indices)
+            indices = as_array(indices)
         if indices.dtype.kind not in "iu":
             raise cg.DtypeError(f"{self.label()}: indices are integers, not {indices.dtype}; write indices.astype(int){cg.here()}")
         known = indices.value if isinstance(indices, cg.Node) else indices
         if known is not None:
-            self._check_range(np.asarray(known))
-        rows = np.take(self.weight, indices, axis=0)
+            self._check_range(as_array(known))
+            read = indices
+        else:  # in a program a row that there is not is an error when it runs; below 0 would count from the last one
+            read = np.where(indices < 0, self.num_embeddings, indices)
+        rows = np.take(self.weight, read, axis=0)
         if self.padding_idx is None:
             return rows
         return np.where((indices == self.padding_idx)[..., None], cg.stop_gradient(rows), rows)

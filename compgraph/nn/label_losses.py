@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import as_array
 from compgraph.nn.loss_inputs import as_input, as_target, known, loss, reduced, weights_of
 
 
@@ -26,7 +27,7 @@ def check_labels(labels: Any, classes: int, *, ignore_index: int | None = None, 
     labels: label 3 at [1] is not one of the 3 classes, 0 to 2
     """
     if labels.dtype.kind not in "iu":
-        write = ": write y.astype(np.int64)" if labels.dtype.kind == "f" else ""
+        write = ": write y.astype(np.int64)" if labels.dtype.kind in "fb" else ""
         raise cg.DtypeError(f"{name}: labels are integers, not {labels.dtype}{write}{cg.here()}")
     values = known(labels)
     if values is None or not values.size or (values.min() >= 0 and values.max() < classes):
@@ -107,6 +108,8 @@ class _Weighing:
             if reduction == "mean" and values is not None and np.all(values == ignore_index):
                 raise cg.InputError(f"{name}: every label is {ignore_index}, which is ignored: there is no mean of nothing{cg.here()}")
         self.labels = labels if self.valid is None else np.where(self.valid, labels, 0)
+        if values is None and labels.dtype.kind == "i":  # a program would count -1 from the last class: so it is beyond all classes
+            self.labels = np.remainder(self.labels.astype(np.int64), 2**62)
         self.class_weight = _class_weights(name, weight, rows)
         self.dtype = rows.dtype
         self.of_row = self.valid_only(None if self.class_weight is None else _read(self.class_weight, self.labels))
@@ -135,8 +138,8 @@ class _Weighing:
 
 def _shifted(rows: Any) -> tuple[Any, Any]:
     """Logits with 0 for the largest of each row, and the logarithm of the sum of their exponentials."""
-    s = rows - cg.stop_gradient(np.max(rows, axis=1, keepdims=True))  # by which no softmax changes
-    return s, np.log(np.sum(np.exp(s), axis=1))
+    s = rows - cg.stop_gradient(cg.bind("max", rows, axis=1, keepdims=True))  # by which no softmax changes
+    return s, np.log(cg.bind("sum", np.exp(s), axis=1, keepdims=False))
 
 
 @loss
@@ -161,13 +164,13 @@ def cross_entropy(
     label 1 - e more (Szegedy et al., 2016, equation 3.7).
 
     Raises `ShapeError`, `DtypeError` for labels that are no integers, `InputError` for a label that is no class, with its place.
-    Where the labels are inputs of a compiled program, a label beyond the classes raises `NodeIndexError` when it runs.
+    Where the labels are inputs of a compiled program, a label that is no class raises `NodeIndexError` when it runs.
     """
     x = as_input("cross_entropy", input)
     axis = _class_axis("cross_entropy", x, axis)
     if not 0 <= label_smoothing <= 1:
         raise cg.InputError(f"cross_entropy: label_smoothing is between 0 and 1, not {label_smoothing!r:.60}{cg.here()}")
-    target = target if target.__class__ is cg.Node else np.asarray(target)
+    target = target if target.__class__ is cg.Node else as_array(target)
     if target.dtype.kind == "f" and target.shape == x.shape:
         if ignore_index is not None:
             raise cg.InputError(f"cross_entropy: ignore_index is for integer labels, and the target holds probabilities{cg.here()}")
@@ -214,7 +217,7 @@ def nll(
     """
     x = as_input("nll", input)
     axis = _class_axis("nll", x, axis)
-    target = target if target.__class__ is cg.Node else np.asarray(target)
+    target = target if target.__class__ is cg.Node else as_array(target)
     labels, rows = _labels("nll", target, x, axis, ignore_index), _rows(x, axis)
     weighing = _Weighing("nll", labels, rows, weight, ignore_index, reduction)
     return weighing.reduced(weighing.weighted(-weighing.picked(rows)), target.shape)
@@ -237,7 +240,7 @@ def multi_margin(input: Any, target: Any, *, p: int = 1, margin: float = 1.0, we
     x = as_input("multi_margin", input)
     if len(x.shape) not in (1, 2):
         raise cg.ShapeError(f"multi_margin: scores have shape (N, C) or (C,), not {x.shape}{cg.here()}")
-    target = target if target.__class__ is cg.Node else np.asarray(target)
+    target = target if target.__class__ is cg.Node else as_array(target)
     axis = len(x.shape) - 1
     labels, rows = _labels("multi_margin", target, x, axis, None), _rows(x, axis)
     weighing = _Weighing("multi_margin", labels, rows, weight, None, reduction)

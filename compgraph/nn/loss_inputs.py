@@ -9,6 +9,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import as_array
 
 P = ParamSpec("P")
 
@@ -33,7 +34,7 @@ def known(x: Any) -> Any:
 
 def as_input(name: str, x: Any) -> Any:
     """What a model returned: a node or an array of floats, not empty."""
-    x = x if x.__class__ is cg.Node else np.asarray(x)
+    x = x if x.__class__ is cg.Node else as_array(x)
     if x.dtype.kind in "iub":
         x = x.astype(np.float64)
     if x.dtype.kind != "f":
@@ -45,7 +46,7 @@ def as_input(name: str, x: Any) -> Any:
 
 def as_target(name: str, target: Any, like: Any) -> Any:
     """Numbers in the dtype of `like`, of the same shape: broadcasting would pair each with every other in silence."""
-    target = target if target.__class__ is cg.Node else np.asarray(target)
+    target = target if target.__class__ is cg.Node else as_array(target)
     if target.dtype.kind not in "fiub":
         raise cg.DtypeError(f"{name}: the target is of {target.dtype}, real numbers are needed{cg.here()}")
     if target.shape != like.shape:
@@ -67,7 +68,7 @@ def weights_of(name: str, what: str, weight: Any, like: Any) -> Any:
     """A weight in the dtype of the input, or None."""
     if weight is None:
         return None
-    weight = weight if weight.__class__ is cg.Node else np.asarray(weight)
+    weight = weight if weight.__class__ is cg.Node else as_array(weight)
     if weight.dtype.kind not in "fiub":
         raise cg.DtypeError(f"{name}: {what} is of {weight.dtype}, real numbers are needed{cg.here()}")
     return weight if weight.dtype == like.dtype else weight.astype(like.dtype)
@@ -87,7 +88,7 @@ def refuse_values(name: str, what: str, x: Any, wrong: Callable[[Any], Any], nee
 def reduced(name: str, losses: Any, reduction: str, divisor: Any = None, also: tuple[str, ...] = ()) -> Any:
     """One number of many losses, or all of them; a mean divides by `divisor` instead of their number, where it is given."""
     if reduction == "mean":
-        return np.mean(losses) if divisor is None else np.sum(losses) / divisor
+        return cg.bind("mean", losses, axis=None, keepdims=False) if divisor is None else np.sum(losses) / divisor
     if reduction == "sum":
         return np.sum(losses)
     if reduction == "none":

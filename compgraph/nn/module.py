@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import as_array, moved_to
+from compgraph.modes import current_mode
 from compgraph.nn.states import load_state_dict, state_dict
 from compgraph.nn.substitution import lent
 from compgraph.nn.summaries import Summary, summary
@@ -41,7 +43,7 @@ class Module:
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         module = super().__new__(cls)  # here and not in __init__, so that a subclass need not call it
-        vars(module).update(_parameters={}, _buffers={}, _modules={}, _path="", training=True)
+        vars(module).update(_parameters={}, _buffers={}, _modules={}, _path="", training=True, _changes=0)
         return module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -76,6 +78,7 @@ class Module:
     _buffers: dict[str, bool]  # names, and whether they are saved
     _modules: dict[str, None]
     _path: str  # from the outermost module that it is in
+    _changes: int  # of attributes that `forward` may read: what was traced before is not this module's graph any more
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._buffers:
@@ -101,10 +104,14 @@ class Module:
             self._check_plain(name, value)
             self._modules.pop(name, None)
             self._parameters.pop(name, None)
+        own = vars(self)
+        if name not in self._buffers and name != "training" and _differs(own.get(name, own), value) and not current_mode().traced:
+            own["_changes"] += 1
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
+        vars(self)["_changes"] += 1
         for names in (self._parameters, self._buffers, self._modules):
             names.pop(name, None)
 
@@ -149,9 +156,9 @@ class Module:
     def _buffer_value(self, name: str, value: Any) -> Any:
         """An array where there is one: a node would keep the graph of every step so far alive."""
         if not isinstance(value, cg.Node):
-            return None if value is None else np.asarray(value)
+            return None if value is None else as_array(value)
         if value.value is not None:
-            return np.asarray(value.value)
+            return as_array(value.value)
         if not lent.get():
             raise cg.InputError(
                 f"{self.label()}.{name} would become a node of a graph that is being traced: output, buffers = nn.functional_call(model, "
@@ -240,8 +247,9 @@ class Module:
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.grad = None
+        for module in self.modules():
+            for name in module._parameters:
+                vars(module)[name].grad = None
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
         """Call `function` on every module, children before their parents; returns the module.
@@ -257,22 +265,29 @@ class Module:
         function(self)
         return self
 
-    def to(self, dtype: Any) -> Self:
-        """Convert parameters, their gradients and floating-point buffers to a floating-point dtype; returns the module.
+    def to(self, where: Any) -> Self:
+        """Convert parameters, their gradients and floating-point buffers to a dtype, or move all of them to "cupy" or "numpy".
 
-        The parameters stay the same objects, so an optimizer keeps them.
+        The parameters stay the same objects, so an optimizer keeps them. Raises `MissingDependencyError` or `DeviceError` where
+        there is no CuPy, no GPU or too little memory on it; nothing has been changed then. Returns the module.
         """
-        dtype = np.dtype(dtype)
-        if dtype.kind not in "fc":
-            raise cg.DtypeError(f"{self.label()}.to({dtype}): parameters are floating-point numbers{cg.here()}")
-        for parameter in self.parameters():
-            parameter.value = parameter.value.astype(dtype)
-            if parameter.grad is not None:
-                parameter.grad = parameter.grad.astype(dtype)
-        for module in self.modules():
-            for name, buffer in module.named_buffers(recurse=False):
-                if buffer.dtype.kind in "fc":
-                    setattr(module, name, buffer.astype(dtype))
+        place = where if isinstance(where, str) and where in ("cupy", "numpy") else None
+        if place is None:
+            dtype = np.dtype(where)
+            if dtype.kind not in "fc":
+                raise cg.DtypeError(f"{self.label()}.to({dtype}): parameters are floating-point numbers{cg.here()}")
+
+        def moved(array: Any) -> Any:
+            if place is not None:
+                return moved_to(array, place)
+            return array.astype(dtype) if array.dtype.kind in "fc" else array
+
+        parameters = [(p, moved(p.value), None if p.grad is None else moved(p.grad)) for p in self.parameters()]
+        buffers = [(module, name, moved(buffer)) for module in self.modules() for name, buffer in module.named_buffers(recurse=False)]
+        for parameter, value, grad in parameters:
+            parameter.value, parameter.grad = value, grad
+        for module, name, buffer in buffers:
+            setattr(module, name, buffer)
         return self
 
     def double(self) -> Self:
@@ -343,6 +358,13 @@ class Module:
         if not lines:
             return f"{type(self).__name__}({extra})"
         return "\n  ".join([f"{type(self).__name__}(", *[extra] * bool(extra), *lines]) + "\n)"
+
+
+def _differs(before: Any, value: Any) -> bool:
+    """Whether an attribute with this value in place of that one may mean another graph; what a forward keeps of its results does not."""
+    if value is before or (isinstance(value, cg.Node) and not value.is_leaf):
+        return False
+    return not (type(value) is type(before) and isinstance(value, (bool, int, float, str)) and value == before)
 
 
 def whole(module: Module, name: str, number: Any, least: int = 1) -> int:

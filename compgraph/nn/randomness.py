@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import compgraph as cg
+from compgraph.draws import generator_within, sources
 from compgraph.modes import current_mode
 
 
@@ -30,6 +31,7 @@ class Source(Protocol):
 
 _seeded: list[np.random.Generator] = [np.random.default_rng()]  # one cell: what `manual_seed` replaces, for all threads
 _source: ContextVar[Any] = ContextVar("compgraph_nn_source", default=None)
+sources.append(_source)
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -116,6 +118,7 @@ def _drawn(law: str, shape: Sequence[int], dtype: Any) -> Any:
     shape, dtype = tuple(shape), np.dtype(dtype)
     if not isinstance(source, np.random.Generator):
         return getattr(source, law)(shape, dtype)
+    source = generator_within(source)
     draw = source.random if law == "uniform" else source.standard_normal
     if dtype == np.float64 or dtype == np.float32:
         return draw(shape, dtype)

@@ -78,7 +78,6 @@ class RBM(Module):
 
     def gibbs(self, v: Any, steps: int = 1) -> Any:
         """v after so many times of drawing h given v, and v given h; a constant for derivatives."""
-        v = cg.stop_gradient(v) if isinstance(v, cg.Node) else v
         for _ in range(whole(self, "steps", steps)):
             v = _drawn(self.visible(_drawn(self.hidden(v))))
         return v
@@ -124,6 +123,5 @@ class RBM(Module):
 
 
 def _drawn(p: Any) -> Any:
-    """1 with probability p, else 0, of p's dtype; a constant for derivatives."""
-    p = cg.stop_gradient(p)
+    """1 with probability p, else 0, of p's dtype; a comparison, and therefore a constant for derivatives."""
     return (uniform(p.shape, p.dtype) < p).astype(p.dtype)

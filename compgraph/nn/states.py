@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import compgraph as cg
+from compgraph.backend import beside, on_host
 from compgraph.nn.substitution import places_of
 
 
@@ -28,7 +29,7 @@ def state_dict(module: Any) -> dict[str, Any]:
     for name in saved_names(module):
         part, attribute = places[name][0]
         held = part.__dict__[attribute]
-        state[name] = np.array(held.value if isinstance(held, cg.Node) else held)
+        state[name] = np.array(on_host(held.value if isinstance(held, cg.Node) else held))
     return state
 
 
@@ -47,21 +48,25 @@ def load_state_dict(module: Any, state: Mapping[str, Any], strict: bool = True) 
     for name, value in known.items():
         part, attribute = places[name][0]
         held = part.__dict__[attribute]
-        given = np.asarray(value)
+        given = np.asarray(on_host(value))
         if given.dtype.kind not in "fiubc" or (given.dtype.kind == "c" and held.dtype.kind != "c"):
             faults.append(f"{name} is {held.dtype} and cannot hold {given.dtype}")
         elif given.shape != held.shape:
             faults.append(f"{name} has shape {held.shape}, the state has {given.shape}")
         else:
-            loaded[name] = given.astype(held.dtype)
+            with np.errstate(over="ignore"):
+                loaded[name] = given.astype(held.dtype)
+            if np.any(np.isinf(loaded[name]) & np.isfinite(given)):
+                faults.append(f"{name} is {held.dtype} and cannot hold {given[np.isinf(loaded[name]) & np.isfinite(given)][0]:g}")
     if faults:
         raise cg.InputError(f"{title} changed nothing. " + "; ".join(faults) + cg.here())
     for name, given in loaded.items():
         for part, attribute in places[name][:1]:
             if attribute in part._parameters:
-                part.__dict__[attribute].value = given if given.ndim else given[()]
+                parameter = part.__dict__[attribute]
+                parameter.value = beside(given if given.ndim else given[()], parameter.value)
             else:
-                part.__dict__[attribute] = given
+                part.__dict__[attribute] = beside(given, part.__dict__[attribute])
     return missing, unexpected
 
 

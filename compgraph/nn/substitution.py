@@ -7,9 +7,8 @@ from contextvars import ContextVar
 from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
-
 import compgraph as cg
+from compgraph.backend import as_array
 
 # Whether buffers are lent by a running `functional_call`, which hands their new values out: then they may be nodes.
 lent: ContextVar[bool] = ContextVar("compgraph_nn_lent", default=False)
@@ -83,7 +82,7 @@ def _fitting(model: Any, name: str, value: Any, places: Mapping[str, list[Place]
         hint = f"; do you mean {close[0]!r}?" if close else f"; it has {', '.join(places) or 'none'}"
         raise cg.InputError(f"functional_call: {type(model).__name__} has no parameter or buffer {name!r}{hint}{cg.here()}")
     if not isinstance(value, cg.Node):
-        value = np.asarray(value)
+        value = as_array(value)
     module, attribute = places[name][0]
     shape = module.__dict__[attribute].shape
     if value.shape != shape:

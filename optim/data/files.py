@@ -13,6 +13,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from optim.data.dataset import Array, Dataset
 
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_DAMAGE = (EOFError, OSError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
+_DAMAGE = (EOFError, OSError, ValueError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)
+_MOST_AXES = 32  # as many as NumPy has had in all its versions
 
 
 def idx(path: str | os.PathLike[str]) -> Array:
@@ -54,6 +56,8 @@ def _idx_header(file: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[np.dtype[A
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_TYPES or not magic[3]:
         raise cg.InputError(f"{path} is no IDX file: it begins with {magic.hex(' ') or 'nothing'}{cg.here()}")
+    if magic[3] > _MOST_AXES:
+        raise cg.InputError(f"{path} is no IDX file: its header says {magic[3]} axes{cg.here()}")
     lengths = file.read(4 * magic[3])
     if len(lengths) < 4 * magic[3]:
         raise cg.InputError(f"{path} is cut short within its header{cg.here()}")
@@ -111,7 +115,7 @@ def _npy_header(file: IO[bytes], path: Path) -> tuple[np.dtype[Any], tuple[int, 
     try:
         read = _NPY_HEADERS[np.lib.format.read_magic(file)]
         shape, fortran, dtype = read(file)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TokenError) as error:
         raise cg.InputError(f"{path} is no NPY file that can be read: {error}{cg.here()}") from error
     if dtype.hasobject:
         raise cg.InputError(f"{path} holds Python objects, which are not loaded: reading them can run any code{cg.here()}")

@@ -33,6 +33,10 @@ def csv(path: str | os.PathLike[str], target: str = "y", *, delimiter: str = ","
     Raises `InputError`, with line and column, for text in a feature, an empty cell, rows of different length, two columns of one
     name, a missing target and a table without rows.
     """
+    if not isinstance(target, str):
+        raise cg.InputError(f"target is the name of a column, not {target!r:.40}{cg.here()}")
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
+        raise cg.InputError(f"delimiter is one character, such as ';', not {delimiter!r:.40}{cg.here()}")
     lines = _lines(Path(path))
     header = [name.strip() for name in next(commas.reader(lines[:1], delimiter=delimiter), [])]
     features = _features(header, target, delimiter, path)
@@ -56,7 +60,7 @@ def csv(path: str | os.PathLike[str], target: str = "y", *, delimiter: str = ","
     if table.shape[1] != len(header):
         raise cg.InputError(f"{path}{_fault(lines, header, target, delimiter)}{cg.here()}")
     y, names = _target(table[:, column].astype(np.int64), list(codes), dtype)
-    X = np.delete(table, column, axis=1).astype(dtype)
+    X = _converted(np.delete(table, column, axis=1), dtype, features, path)
     return Dataset(X, y, features, names, f"the table {Path(path).name}")
 
 
@@ -66,10 +70,21 @@ def _lines(path: Path) -> list[str]:
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
     except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise cg.InputError(f"{path} is no text in UTF-8: {error}{cg.here()}") from error
-    lines = list(io.StringIO(text, newline=None))
+    lines = [line if line.strip() else "\n" for line in io.StringIO(text, newline=None)]
     if not any(line.strip() for line in lines):
         raise cg.InputError(f"{path} is empty{cg.here()}")
     return lines
+
+
+def _converted(table: Array, dtype: Any, names: Sequence[str], path: Any) -> Array:
+    with np.errstate(over="ignore"):
+        converted = table.astype(dtype)
+    lost = np.argwhere(np.isfinite(table) & ~np.isfinite(converted))
+    if len(lost):
+        row, column = lost[0]
+        too_large = f"row {row + 1}, column {names[column]!r}: {table[row, column]:g} is too large for {np.dtype(dtype)}"
+        raise cg.InputError(f"{path}, {too_large}: pass dtype=np.float64, or scale the column{cg.here()}")
+    return converted
 
 
 def _features(header: Sequence[str], target: str, delimiter: str, path: Any) -> list[str]:
@@ -99,8 +114,8 @@ def _target(codes: Array, words: list[str], dtype: Any) -> tuple[Array, list[str
         except (ValueError, OverflowError):
             return np.array([float(word) for word in words]).astype(dtype)[codes], []
     names = sorted(words)
-    order = np.array([names.index(word) for word in words], np.int64)
-    return order[codes], names
+    label = {name: number for number, name in enumerate(names)}
+    return np.array([label[word] for word in words], np.int64)[codes], names
 
 
 def _fault(lines: list[str], header: Sequence[str], target: str, delimiter: str) -> str:

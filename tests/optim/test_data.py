@@ -552,3 +552,61 @@ def test_every_kind_of_data_trains_to_the_same_bits(tmp_path: Path) -> None:
         optim.fit(model, kind, loss=nn.cross_entropy, optimizer=optim.Adam(model.parameters(), lr=0.01), epochs=3, **keywords)
         ends[name] = b"".join(value.tobytes() for value in model.state_dict().values())
     assert len(set(ends.values())) == 1, [name for name, end in ends.items() if end != ends["arrays"]]
+
+
+# ---------------------------------------------------------------------------------------------- files made to harm
+
+
+def test_a_number_too_large_for_the_dtype_is_said(tmp_path: Path) -> None:
+    path = table(tmp_path, "a,b,y\n1,2,0\n3,1e39,1\n")
+    with pytest.raises(cg.InputError, match=r"row 2, column 'b': 1e\+39 is too large for float32: pass dtype=np.float64"):
+        data.csv(path)
+    assert data.csv(path, dtype=np.float64).X[1, 1] == 1e39
+    assert data.csv(table(tmp_path, "a,y\ninf,0\nnan,1\n")).X[0, 0] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [({"target": 1}, "target is the name of a column"), ({"target": None}, "target is the name"), ({"delimiter": ""}, "one character"),
+     ({"delimiter": ";;"}, "one character"), ({"delimiter": None}, "one character"), ({"delimiter": '"'}, "one character")],
+)  # fmt: skip
+def test_wrong_arguments_of_a_table(tmp_path: Path, keywords: dict[str, Any], said: str) -> None:
+    with pytest.raises(cg.InputError, match=said):
+        data.csv(table(tmp_path, "a,y\n1,0\n"), **keywords)
+
+
+def test_a_line_of_blanks_is_a_blank_line_and_many_words_are_quick(tmp_path: Path) -> None:
+    assert len(data.csv(table(tmp_path, "a,y\n1,0\n   \n\t\n2,1\n")).X) == 2
+    words = "".join(f"{number},word{number}\n" for number in range(30_000))
+    many = data.csv(table(tmp_path, "a,y\n" + words))
+    assert many.target_names == tuple(sorted(f"word{number}" for number in range(30_000)))
+    assert all(many.target_names[many.y[number]] == f"word{number}" for number in (0, 7, 29_999))
+
+
+def test_no_damage_of_a_file_of_arrays_shows_an_error_of_the_reader(tmp_path: Path) -> None:
+    """Bytes changed and cut at random: an array or an `InputError`."""
+    draw = np.random.default_rng(1)
+    np.savez(tmp_path / "whole.npz", X=np.ones((3, 2)), y=np.zeros(3))
+    np.save(tmp_path / "whole.npy", np.ones((3, 2)))
+    files = {kind: (tmp_path / f"whole.{kind}").read_bytes() for kind in ("npz", "npy")} | {"idx": idx_bytes(np.ones((2, 3), "u1"))}
+    for kind, content in files.items():
+        read: Callable[..., Any] = getattr(data, kind)
+        for _ in range(250):
+            changed = bytearray(content)
+            for _ in range(draw.integers(1, 4)):
+                changed[draw.integers(len(changed))] = draw.integers(256)
+            kept = bytes(changed[: draw.integers(len(changed))] if draw.random() < 0.2 else changed)
+            path = tmp_path / f"damaged.{kind}"
+            path.write_bytes(kept)
+            try:
+                read(path)
+            except cg.InputError:
+                pass
+            except cg.ShapeError:  # of X and y, where the header says so
+                assert kind == "npz"
+
+
+def test_an_idx_file_of_too_many_axes(tmp_path: Path) -> None:
+    (tmp_path / "deep.idx").write_bytes(bytes([0, 0, 8, 65]) + struct.pack(">65I", *[1] * 65) + b"\1")
+    with pytest.raises(cg.InputError, match="its header says 65 axes"):
+        data.idx(tmp_path / "deep.idx")

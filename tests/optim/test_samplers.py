@@ -167,3 +167,17 @@ def test_a_state_that_does_not_fit_is_refused_whole() -> None:
         with pytest.raises(cg.InputError):
             sampler.load_state_dict(wrong)
         assert sampler.state_dict() == state
+
+
+@given(size=st.integers(1, 40), batch=st.integers(1, 40), shuffle=st.booleans(), drop_last=st.booleans(), taken=st.integers(0, 5))
+def test_a_whole_epoch_is_its_batches_end_to_end(size: int, batch: int, shuffle: bool, drop_last: bool, taken: int) -> None:
+    batch = min(size, batch)
+    one, other = (optim.MiniBatches(size, batch, shuffle=shuffle, drop_last=drop_last, generator=draws(3)) for _ in range(2))
+    for _ in range(2):
+        np.testing.assert_array_equal(one.whole_epoch(), np.concatenate(list(other)))
+        assert one.epoch == other.epoch and one.state_dict() == other.state_dict()
+    begun = list(itertools.islice(other, taken))
+    resumed = optim.MiniBatches(size, batch, shuffle=shuffle, drop_last=drop_last)
+    if len(begun) < len(other):
+        resumed.load_state_dict(other.state_dict())
+        np.testing.assert_array_equal(np.concatenate([*begun, resumed.whole_epoch()]), one.whole_epoch())
