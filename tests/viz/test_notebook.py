@@ -75,7 +75,7 @@ def test_every_inner_failure_leaves_text(make: Callable[[], Any], monkeypatch: p
 
     targets = (
         "compgraph.evaluation.EvaluationTrace.table", "compgraph.reports.CheckReport._cells", "compgraph.formulas.formula",
-        "compgraph.latex.latex_name", "viz.drawing.render", "viz.stepper.page",
+        "compgraph.latex.latex_name", "viz.drawing.render", "viz.stepper.step_page",
     )  # fmt: skip
     for target in targets:
         monkeypatch.setattr(target, broken)
