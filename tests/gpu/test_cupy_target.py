@@ -265,3 +265,21 @@ def test_arguments_of_another_device_are_refused(monkeypatch: pytest.MonkeyPatch
 def test_the_text_is_made_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert "__global__ void" in cg.compile(lambda x: np.exp(x), target="cupy").prepare(np.ones(3)).source
+
+
+@pytest.mark.parametrize("samples", parts(one_each(SAMPLES), 60), ids=names)
+def test_kernels_are_cuda(samples: list[Sample]) -> None:
+    """NVRTC, which needs no device, compiles what the stand-in runs on the processor."""
+    pytest.importorskip("cupy", reason="there is no CuPy here, and so no NVRTC")
+    try:
+        from cupy_backends.cuda.libs import nvrtc
+
+        nvrtc.getVersion()
+    except (ImportError, AttributeError, RuntimeError) as error:
+        pytest.skip(f"there is no NVRTC here: {error}")
+    program = nvrtc.createProgram(cupy_target.build(applied(samples)[0]).function.code, "kernels.cu", [], [])
+    try:
+        nvrtc.compileProgram(program, ["--gpu-architecture=compute_90", "--std=c++17"])
+    except Exception as error:
+        raise AssertionError(nvrtc.getProgramLog(program)) from error
+    assert len(nvrtc.getPTX(program)) > 1000
