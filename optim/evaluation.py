@@ -21,19 +21,21 @@ def accuracy(output: Any, target: Any) -> float:
     >>> accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0])), accuracy(np.array([0.3, -2.0]), np.array([1, 0]))
     (0.5, 1.0)
 
-    A target in the shape of the output, as probabilities, counts as its largest entry. Raises `ShapeError` for one that is neither.
+    A target in the shape of the output, as probabilities, counts as its largest entry. Labels below 0, which a loss is told to ignore,
+    do not count; where there are no others the accuracy is NaN. Raises `ShapeError` for a target that is neither.
     """
     output, target = np.asarray(output), np.asarray(target)
     if output.ndim > 1 and output.shape[1] > 1:
         labels = output.shape[:1] + output.shape[2:]
         if target.shape not in (output.shape, labels):
             raise cg.ShapeError(f"accuracy: outputs of shape {output.shape} need labels of shape {labels}, not {target.shape}{cg.here()}")
-        right = np.argmax(output, axis=1) == (np.argmax(target, axis=1) if target.shape == output.shape else target)
+        target = np.argmax(target, axis=1) if target.shape == output.shape else target
+        right = (np.argmax(output, axis=1) == target)[target >= 0]
     else:
         if output.size != len(output) or target.size != output.size:
             raise cg.ShapeError(f"accuracy: outputs of shape {output.shape} do not go with a target of shape {target.shape}{cg.here()}")
         right = (output.reshape(len(output)) > 0) == (target.reshape(len(target)) > 0.5)
-    return float(np.mean(right))
+    return float(np.mean(right)) if right.size else float("nan")
 
 
 def mae(output: Any, target: Any) -> float:

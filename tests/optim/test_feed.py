@@ -70,6 +70,12 @@ def test_one_callback_and_batches_as_lists():
     assert seen == [1]
 
 
+def test_labels_that_are_ignored_do_not_count_in_the_accuracy() -> None:
+    output = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [0.0, 1.0]])
+    assert accuracy(output, np.array([0, -100, 1, 1])) == 2 / 3
+    assert np.isnan(accuracy(output, np.full(4, -100)))
+
+
 @pytest.mark.parametrize(
     ("output", "target"), [((4, 3), (4, 1)), ((4, 3), (2,)), ((4, 5, 3), (4, 5)), ((4,), (5,)), ((4, 1), (4, 3)), ((4, 3), (4, 2))]
 )
