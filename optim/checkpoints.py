@@ -38,6 +38,7 @@ import numpy as np
 
 import compgraph as cg
 from compgraph.origins import stack_level
+from compgraph.whole_files import write_whole
 
 VERSION = 1
 _STORED = "?bhilqBHILQefdF"  # the dtypes that safetensors has a name for; others are stored as their bytes
@@ -67,13 +68,7 @@ def save(path: str | os.PathLike[str], state: Any) -> Path:
     either the old file or the new one. Equal states give equal files. Raises `InputError` for a leaf that is no number, text
     or array, with its place, and `OSError` where the file cannot be written.
     """
-    path = Path(path)
-    content = to_bytes(state)
-    try:
-        write_whole(path, content)
-    except OSError as error:  # say the user's path, not the temporary one
-        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
-    return path
+    return write_whole(path, to_bytes(state))
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -216,26 +211,6 @@ def _decoded_array(entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Any
         raise ValueError(f"{entry['$array']} is {stored.dtype}{list(stored.shape)} and should be {dtype}{list(shape)}")
     array = np.array(stored, dtype, order=entry.get("order", "C"))
     return array[()] if entry.get("scalar") else array
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """The file and then its name reach the disk: a machine that loses its power has the old file or the new one."""
-    beside = path.with_name(f".{path.name[:60]}.{secrets.token_hex(6)}")
-    try:
-        with open(beside, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        with contextlib.suppress(OSError):  # the first error is the one to hear about
-            beside.unlink(missing_ok=True)
-    if hasattr(os, "O_DIRECTORY"):  # Windows has no handle on a folder
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 # ---------------------------------------------------------------------------------------------- a folder of them

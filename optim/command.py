@@ -21,9 +21,9 @@ import numpy as np
 
 import compgraph as cg
 from compgraph import nn
+from compgraph.whole_files import write_whole
 from optim import data as sets
 from optim import first_order
-from optim.checkpoints import write_whole
 from optim.data import Dataset
 from optim.history import History
 from optim.optimizer import Optimizer

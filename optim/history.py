@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import compgraph as cg
-from optim.checkpoints import write_whole
+from compgraph.whole_files import write_whole
 from optim.history_plot import plot
 
 STEP_COLUMNS = ("loss", "lr", "grad_norm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import compgraph as cg
+from compgraph.whole_files import write_whole
 
 _NO_METRIC = {"epoch", "loss", "val_loss", "lr", "grad_norm", "seconds"}
 
@@ -59,10 +61,9 @@ def plot(history: Any, path: str | os.PathLike[str] | None = None) -> Any:
 
 
 def _save(figure: Any, path: Path) -> None:
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    picture = io.BytesIO()
     try:
-        figure.savefig(beside, dpi=110)
-        os.replace(beside, path)
+        figure.savefig(picture, dpi=110, format=path.suffix[1:] or "png")
+        write_whole(path, picture.getvalue())
     except (OSError, ValueError) as error:
-        beside.unlink(missing_ok=True)
         raise cg.InputError(f"the plot cannot be written to {path}: {error}{cg.here()}") from error

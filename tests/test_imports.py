@@ -18,7 +18,7 @@ PACKAGES = ["compgraph", "optim", "viz"]
 # From the lowest to the highest. A package stands for all its modules. `compgraph` is the face of the engine,
 # compgraph/__init__.py, and therefore comes after every module whose names it gives out.
 ORDER = [
-    "compgraph.errors", "compgraph.backend", "compgraph.origins", "compgraph.assignments", "compgraph.programs",
+    "compgraph.errors", "compgraph.whole_files", "compgraph.backend", "compgraph.origins", "compgraph.assignments", "compgraph.programs",
     "compgraph.operands", "compgraph.modes", "compgraph.json_values", "compgraph.tables",
     "compgraph.primitive", "compgraph.node", "compgraph.device_nodes", "compgraph.graph",
     "compgraph.invariants",

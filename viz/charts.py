@@ -22,7 +22,7 @@ import numpy as np
 from compgraph.errors import InputError, MissingDependencyError
 from compgraph.ledger import aligned
 from compgraph.tables import mimebundle
-from viz.drawing import write_whole
+from compgraph.whole_files import write_whole
 from viz.themes import DASHES, LINES, THEMES, palette
 
 Array = np.ndarray[Any, Any]
@@ -82,11 +82,7 @@ class Chart:
         if form not in (".svg", ".png", ".pdf"):
             raise InputError(f"cannot save {path.name!r}: the name has to end in .svg, .png or .pdf")
         content = self.svg.encode() if form == ".svg" else self._picture(form[1:])
-        try:
-            write_whole(path, content)
-        except OSError as error:  # say the user's path, not the temporary one
-            raise type(error)(error.errno, error.strerror, str(path)) from error
-        return path
+        return write_whole(path, content)
 
     def _picture(self, form: str) -> bytes:
         if importlib.util.find_spec("matplotlib") is None:

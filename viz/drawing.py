@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from compgraph.errors import InputError
 from compgraph.evaluation import EvaluationTrace
 from compgraph.graph import Graph, Node
+from compgraph.whole_files import write_whole
 from viz.diagram import Diagram, diagram_of
 from viz.dot import dot_text
 from viz.rendering import render, styled_svg
@@ -88,11 +88,7 @@ class Drawing:
             content = (self.svg if form == ".svg" else self.dot).encode()
         else:
             content = render(self.dot, form[1:])
-        try:
-            write_whole(path, content)
-        except OSError as error:  # say the user's path, not the temporary one
-            raise type(error)(error.errno, error.strerror, str(path)) from error
-        return path
+        return write_whole(path, content)
 
     def __repr__(self) -> str:
         nodes, edges = len(self.diagram.boxes), len(self.diagram.arrows)
@@ -103,16 +99,3 @@ class Drawing:
             return {"text/plain": repr(self), "image/svg+xml": self.svg}
         except Exception as error:  # a cell that shows a drawing must not fail; the text says what is missing
             return {"text/plain": f"{self.dot}\n{error}"}
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target and then take its place, so that a reader never meets half a file."""
-    beside = path.with_name(f".{path.name[:60]}.{secrets.token_hex(6)}")
-    try:
-        with open(beside, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from compgraph.errors import InputError
 from compgraph.sparsity import SparseMatrix, SparsityPattern
-from viz.drawing import write_whole
+from compgraph.whole_files import write_whole
 from viz.themes import palette
 
 CELLS = 200  # along an axis; of a larger matrix a square stands for a block
@@ -103,8 +103,7 @@ class PatternDrawing:
         path = Path(path)
         if path.suffix.lower() != ".svg":
             raise InputError(f"cannot save {path.name!r}: the name has to end in .svg")
-        write_whole(path, self.svg.encode())
-        return path
+        return write_whole(path, self.svg.encode())
 
     def __repr__(self) -> str:
         text = f"PatternDrawing({self.shape[0]} x {self.shape[1]}, {len(self.rows)} entries"

@@ -30,8 +30,8 @@ import numpy as np
 import compgraph as cg
 from compgraph.literals import number
 from compgraph.origins import here
+from compgraph.whole_files import write_whole
 from optim.landscapes import Domain, Landscape, landscape, search
-from viz.drawing import write_whole
 from viz.page import framed
 from viz.race_page import race_page
 from viz.race_plots import picture
@@ -192,11 +192,7 @@ class Race:
         path = Path(path)
         form = file_form(path)
         content = self.html.encode() if form == "html" else picture(self.results, form, theme)
-        try:
-            write_whole(path, content)
-        except OSError as error:  # say the user's path, not the temporary one
-            raise type(error)(error.errno, error.strerror, str(path)) from error
-        return path
+        return write_whole(path, content)
 
     def __str__(self) -> str:
         return str(self.table())

@@ -29,9 +29,9 @@ from compgraph.evaluation import NOT_COMPUTED
 from compgraph.graph import Node
 from compgraph.latex import latex_name, latex_number
 from compgraph.literals import number
+from compgraph.whole_files import write_whole
 from viz.diagram import Box, Diagram, diagram_of, printable
 from viz.dot import dot_text, escaped
-from viz.drawing import write_whole
 from viz.mathml import formulas_of
 from viz.rendering import render
 from viz.step_frames import Frames, Track, own_rule, shown
@@ -65,11 +65,7 @@ def save(subject: Stepped | cg.EvaluationTrace, path: str | os.PathLike[str], *,
         content = gif(subject, seconds=seconds)
     else:
         content = frame_png(subject, step) if form == ".png" else frame_tikz(subject, step).encode()
-    try:
-        write_whole(path, content)
-    except OSError as error:  # say the user's path, not the temporary one
-        raise type(error)(error.errno, error.strerror, str(path)) from error
-    return path
+    return write_whole(path, content)
 
 
 class Sweep(NamedTuple):

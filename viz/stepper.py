@@ -24,8 +24,8 @@ import compgraph as cg
 from compgraph.containers import flatten
 from compgraph.graph import Graph, Node, graph_of
 from compgraph.origins import here
+from compgraph.whole_files import write_whole
 from viz import step_exports
-from viz.drawing import write_whole
 from viz.page import framed
 from viz.step_frames import Frames, Sweeps, frames_of, repeated, sweeps
 from viz.step_page import step_page
@@ -149,11 +149,7 @@ class Stepper:
         if step is not None:
             raise cg.InputError(f"step={step!r}: the page shows all steps; link to one, as in {path.name}#step={step}{here()}")
         content = self.html.encode()
-        try:
-            write_whole(path, content)
-        except OSError as error:  # say the user's path, not the temporary one
-            raise type(error)(error.errno, error.strerror, str(path)) from error
-        return path
+        return write_whole(path, content)
 
     def __iter__(self) -> Iterator[cg.Step]:
         return iter(self.steps)

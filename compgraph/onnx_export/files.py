@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,21 +74,3 @@ def _value(onnx: Any, value: Value) -> Any:
 
 def _tensor(onnx: Any, tensor: Any, name: str) -> Any:
     return onnx.numpy_helper.from_array(np.ascontiguousarray(tensor).reshape(tensor.shape), name)
-
-
-def write_whole(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write beside the target and then take its place, so that a reader never meets half a file."""
-    target = Path(path)
-    beside = target.with_name(f".{target.name[:60]}.{secrets.token_hex(6)}")
-    try:
-        try:
-            with open(beside, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, target)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:  # say the user's path, not the temporary one
-        raise type(error)(error.errno, error.strerror or str(error), str(target)) from error
-    return target

@@ -10,9 +10,10 @@ from compgraph.graph import Graph, provides
 from compgraph.onnx_export.arrays import ARRAYS
 from compgraph.onnx_export.batch import with_batch_axis
 from compgraph.onnx_export.elementwise import ELEMENTWISE
-from compgraph.onnx_export.files import model_of, write_whole
+from compgraph.onnx_export.files import model_of
 from compgraph.onnx_export.indices import INDICES
 from compgraph.onnx_export.program import Row, program_of
+from compgraph.whole_files import write_whole
 
 ROWS: dict[str, Row] = {**ELEMENTWISE, **ARRAYS, **INDICES}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from compgraph import programs
 from compgraph.targets import vector_math
+from compgraph.whole_files import write_whole
 
 
 def folder() -> Path | None:
@@ -37,9 +37,7 @@ def kept(source: str, numba: Any, options: dict[str, Any]) -> Path | None:
     path = home / f"program_{key}.py"
     try:
         if not path.exists() or path.read_text(encoding="utf-8") != source:
-            with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=home, suffix=".tmp", delete=False) as file:
-                file.write(source)
-            os.replace(file.name, path)
+            write_whole(path, source.encode())
     except OSError:
         return None
     return path

@@ -21,6 +21,7 @@ from hypothesis.extra import numpy as hnp
 
 import compgraph as cg
 import optim
+from compgraph import whole_files
 from optim import checkpoints
 
 pytest.importorskip("safetensors")
@@ -373,7 +374,7 @@ def test_a_full_disk_is_a_warning_and_the_old_one_stays(fails: str, tmp_path: Pa
     checkpointer.save({"w": np.ones(3)}, 1)
     with monkeypatch.context() as patched:
         if fails == "write":
-            patched.setattr(checkpoints, "open", FullFile, raising=False)
+            patched.setattr(whole_files, "open", FullFile, raising=False)
         else:
             patched.setattr(os, fails, full)
         said = r"no checkpoint of step 2: No space left on device .*that of step 1 stays"
