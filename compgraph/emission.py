@@ -24,7 +24,7 @@ from compgraph.graph import Graph, Node, Primitive, provides
 from compgraph.literals import literal, weakened
 from compgraph.loop_text import every_node, loop_lines, part_names, readings
 from compgraph.origins import is_derivative
-from compgraph.programs import is_name
+from compgraph.programs import Unique, is_name
 
 WIDTH = 100  # of a line, where there is a choice
 _LARGEST_INLINE = 50  # entries of an array that is written where it is used
@@ -292,35 +292,6 @@ def helper_source(helper: Callable[..., Any]) -> str:
 
 
 # ------------------------------------------------------------------------------------------- the names
-
-
-class Unique:
-    """Makes names unique: one that is taken gets _2, _3, ... in turn, however many ask for it.
-
-    >>> unique = Unique(["np"])
-    >>> [unique(wish) for wish in ("h", "h", "h", "np", "h_2")]
-    ['h', 'h_2', 'h_3', 'np_2', 'h_2_2']
-    """
-
-    def __init__(self, taken: Iterable[str]) -> None:
-        self._taken = set(taken)
-        self._serials: dict[str, int] = {}
-
-    def __call__(self, wish: str) -> str:
-        name = wish
-        while name in self._taken:
-            self._serials[wish] = self._serials.get(wish, 1) + 1
-            name = f"{wish}_{self._serials[wish]}"
-        self._taken.add(name)
-        return name
-
-    def numbered(self, prefix: str) -> str:
-        """The prefix with the next number that makes a new name."""
-        serial = self._serials.get(f"{prefix}#", 0) + 1
-        while f"{prefix}{serial}" in self._taken:
-            serial += 1
-        self._serials[f"{prefix}#"] = serial
-        return self(f"{prefix}{serial}")
 
 
 def program_name(graph: Graph) -> str:

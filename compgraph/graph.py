@@ -52,6 +52,7 @@ from compgraph.origins import (
     here,
 )
 from compgraph.primitive import CONTROL, PRIMITIVES, Aval, Primitive, Shape, placed, register
+from compgraph.programs import Unique
 
 if TYPE_CHECKING:
     import os
@@ -124,17 +125,8 @@ class Graph:
         Derivative nodes are called after the primal node they belong to, as in `v7_dot` and `v7_bar`.
         """
         names: dict[Node, str] = {}
-        taken: set[str] = set()
-        serials: dict[str, int] = {}
+        unique = Unique([])
         counts = {"x": 0, "c": 0, "v": 0}
-
-        def unique(wish: str) -> str:
-            name = wish
-            while name in taken:
-                serials[wish] = serials.get(wish, 1) + 1
-                name = f"{wish}_{serials[wish]}"
-            taken.add(name)
-            return name
 
         def numbered(prefix: str) -> str:
             counts[prefix] += 1

@@ -11,7 +11,7 @@ import keyword
 import linecache
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from types import FunctionType
 from typing import Any
@@ -29,6 +29,35 @@ def is_name(text: str) -> bool:
     (True, False, False, False)
     """
     return text.isascii() and text.isidentifier() and not keyword.iskeyword(text) and not text.startswith("__")
+
+
+class Unique:
+    """Makes names unique: one that is taken gets _2, _3, ... in turn, however many ask for it.
+
+    >>> unique = Unique(["np"])
+    >>> [unique(wish) for wish in ("h", "h", "h", "np", "h_2")]
+    ['h', 'h_2', 'h_3', 'np_2', 'h_2_2']
+    """
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self.taken = set(taken)
+        self._serials: dict[str, int] = {}
+
+    def __call__(self, wish: str) -> str:
+        name = wish
+        while name in self.taken:
+            self._serials[wish] = self._serials.get(wish, 1) + 1
+            name = f"{wish}_{self._serials[wish]}"
+        self.taken.add(name)
+        return name
+
+    def numbered(self, prefix: str) -> str:
+        """The prefix with the next number that makes a new name."""
+        serial = self._serials.get(f"{prefix}#", 0) + 1
+        while f"{prefix}{serial}" in self.taken:
+            serial += 1
+        self._serials[f"{prefix}#"] = serial
+        return self(f"{prefix}{serial}")
 
 
 def define(

@@ -19,6 +19,7 @@ import numpy as np
 from compgraph.errors import GraphError, MissingRuleError
 from compgraph.graph import Graph, Node, describe
 from compgraph.origins import here
+from compgraph.programs import Unique
 
 Dim = int | str | None  # a length, or the name of one that the caller chooses, as in "batch" or "2*batch"; None is unknown
 
@@ -149,7 +150,7 @@ class Writer:
     def __init__(self, graph: Graph, rows: dict[str, Row], around: Writer | None = None, prefix: str = "") -> None:
         self.graph, self.rows, self.prefix = graph, rows, prefix
         self.program = Program(graph.name)
-        self.taken: set[str] = around.taken if around else set()
+        self.unique: Unique = around.unique if around else Unique([])
         self.tensors: dict[str, Any] = around.tensors if around else self.program.tensors
         self.names = {node: self.unique(prefix + name) for node, name in graph.names.items()}
         self.terms: dict[Node, Term] = {}
@@ -157,14 +158,6 @@ class Writer:
         self.node: Node | None = None
 
     # ------------------------------------------------------------------------------------------- names and operators
-
-    def unique(self, wish: str) -> str:
-        name, serial = wish, 1
-        while name in self.taken:
-            serial += 1
-            name = f"{wish}_{serial}"
-        self.taken.add(name)
-        return name
 
     def tensor(self, value: Any, name: str = "") -> Term:
         """A constant of the program."""

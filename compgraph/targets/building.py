@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from compgraph.graph import Graph, Node
+from compgraph.programs import Unique
 from compgraph.targets.spelling import DTYPES, cast, number
 from compgraph.targets.statements import Access, Call, Item, Operand, Product, Statement, Uniform, Value, View, access, normalised
 
@@ -27,7 +28,7 @@ class Building:
         self.turns = turns  # lengths of the graph's own loops around this graph
         self.items: list[Item] = []
         self.operands: dict[Node, Operand] = {}
-        self.taken: set[str] = set(names.values()) if outer is None else outer.taken
+        self.unique: Unique = Unique(names.values()) if outer is None else outer.unique
         self.constants: list[Value] = [] if outer is None else outer.constants
         self.constant_arrays: list[np.ndarray[Any, Any]] = [] if outer is None else outer.constant_arrays
         self._constants: dict[int, Operand] = {} if outer is None else outer._constants
@@ -39,13 +40,6 @@ class Building:
                     self.counts[arg] = self.counts.get(arg, 0) + 1
         for node in graph.outputs:
             self.counts[node] = self.counts.get(node, 0) + 1
-
-    def unique(self, wish: str) -> str:
-        name, serial = wish, 2
-        while name in self.taken:
-            name, serial = f"{wish}_{serial}", serial + 1
-        self.taken.add(name)
-        return name
 
     def new(self, node: Node, shape: tuple[int, ...] | None = None, dtype: Any = None, suffix: str = "") -> View:
         name = self.unique(self.names[node] + suffix) if suffix else self.names[node]

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compgraph.targets.cuda_expressions import CTYPES, expression, literal
-from compgraph.targets.fusion import Body, Loop, found_in_variable
+from compgraph.targets.entry_text import EntryText
+from compgraph.targets.fusion import Body, Loop
 from compgraph.targets.statements import Access, Statement, Value
 from compgraph.targets.storage import Block
 
@@ -53,40 +54,21 @@ def starting(kind: str, dtype: np.dtype[Any]) -> str:
     return literal({"sum": 0, "cumsum": 0, "prod": 1, "cumprod": 1, "any": False, "all": True}[kind], dtype)
 
 
-class KernelText:
+class KernelText(EntryText):
     """The text of one kernel over a part of the program that stands inside `turns` loops of the graph's own."""
 
     def __init__(
         self, name: str, blocks: dict[Value, Block], taken: Iterable[str], turns: int, deferred: frozenset[str], largest: int
     ) -> None:
+        super().__init__(blocks, taken)
         self.name = name
-        self.blocks = blocks
-        self.taken = set(taken)
         self.turns = turns
         self.deferred = deferred  # arrays that are read and overwritten in one loop: their stores come last
         self.index = "int" if largest < 2**31 else "long long"
-        self.lines: list[str] = []
-        self.indent = 1
-        self.variables: dict[Statement, str] = {}
-        self.scopes: list[dict[Access, str]] = [{}]
         self.arrays: dict[str, tuple[str, bool]] = {}  # array -> its type, and whether the kernel writes into it
-        self.late: list[str] = []
         self.shared: dict[str, None] = {}  # types of the shared memory that sums are combined in
-        self.counters: list[str] = []
         self.inner = 0  # the depth of the loops that threads share, or one that no loop has
         self.alone = True  # whether each thread has entries of its own
-        for wish in ("i", "j", "k", "n", "o", "q", "r", "s", "u", "w"):
-            self.counters.append(self.unique(wish))
-
-    def unique(self, wish: str) -> str:
-        name, serial = wish, 2
-        while name in self.taken:
-            name, serial = f"{wish}_{serial}", serial + 1
-        self.taken.add(name)
-        return name
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " * self.indent + text)
 
     # ---------------------------------------------------------------------------------------- kernel
 
@@ -155,46 +137,24 @@ class KernelText:
 
     # --------------------------------------------------------------------------------------- entries
 
-    def counter(self, depth: int) -> str:
-        while depth >= len(self.counters):
-            self.counters.append(self.unique("i"))
-        return self.counters[depth]
-
-    def address(self, access: Access, written: bool = False) -> str:
+    def place_in(self, access: Access) -> tuple[list[str], int]:
         block = self.blocks[access.value]
-        start = access.offset - block.low + block.start
-        terms = [
-            self.counter(depth) if stride == 1 else f"{stride} * {self.counter(depth)}"
-            for depth, stride in enumerate(access.strides) if stride
-        ]  # fmt: skip
-        for index, stride, length in access.gathers:
-            inner = f"place({self.read(index, None)}, {length})"
-            terms.append(inner if stride == 1 else f"{stride} * {inner}")
-        text = " + ".join(terms)
-        if start:
-            text = f"{text} {'-' if start < 0 else '+'} {abs(start)}" if text else str(start)
-        kind, before = self.arrays.get(block.array, (CTYPES[access.value.dtype.name], False))
-        self.arrays[block.array] = (kind, before or written)
-        return f"{block.array}[{text or 0}]".replace("+ -", "- ")
+        self.arrays.setdefault(block.array, (CTYPES[access.value.dtype.name], False))
+        return [], access.offset - block.low + block.start
 
-    def read(self, access: Access, statement: Statement | None) -> str:
-        """The name that holds an entry, read here if nobody has."""
-        if statement is not None:
-            writer = found_in_variable(access, statement)
-            if writer is not None:
-                return self.variables[writer]
-        for scope in reversed(self.scopes):
-            if access in scope:
-                return scope[access]
-        text = self.address(access)
-        kind = CTYPES[access.value.dtype.name]
+    def written(self, one: Statement) -> str:
+        """The place that a statement writes."""
+        place = self.address(one.target, one)
+        array = self.blocks[one.target.value].array
+        self.arrays[array] = (self.arrays[array][0], True)
+        return place
+
+    def hold(self, access: Access, name: str, statement: Statement | None) -> None:
+        text, kind = self.address(access, statement), CTYPES[access.value.dtype.name]
         if kind in ("float", "double") and access.gathers:  # what an index beyond an array reads is NaN, which no step survives unseen
-            inside = " && ".join(f"within({self.read(index, None)}, {length})" for index, _, length in access.gathers)
+            inside = " && ".join(f"within({self.read(index, statement)}, {length})" for index, _, length in access.gathers)
             text = f"{inside} ? {text} : {kind}(NAN)"
-        name = self.unique(f"{access.value.name}_{self.counter(len(access.strides) - 1)}" if access.strides else f"{access.value.name}_0")
-        self.line(f"const {CTYPES[access.value.dtype.name]} {name} = {text};")
-        self.scopes[-1][access] = name
-        return name
+        self.line(f"const {kind} {name} = {text};")
 
     # -------------------------------------------------------------------------------------- the tree
 
@@ -249,15 +209,10 @@ class KernelText:
         for one in started:
             self.store(one, self.variables[one], depth)
 
-    def variable(self, one: Statement) -> str:
-        if one not in self.variables:
-            self.variables[one] = self.unique(one.target.value.name)
-        return self.variables[one]
-
     def store(self, one: Statement, name: str, depth: int) -> None:
         if one.target.value not in self.blocks:
             return
-        text = f"{self.address(one.target, written=True)} = {name};"
+        text = f"{self.written(one)} = {name};"
         if not self.alone and depth == self.inner:  # every thread of the team holds it, and may still have to read what it replaces
             self.line("__syncthreads();")
             self.line(f"if (lane == 0 && active) {text}")
@@ -276,7 +231,7 @@ class KernelText:
             self.line(f"const {kind} {name} = {text};")
             self.store(one, name, depth)
         elif one.kind == "add":
-            place = self.address(one.target, written=True)
+            place = self.written(one)
             if one.target.value.dtype.name == "int64":
                 self.line(f"atomicAdd((unsigned long long*)&{place}, (unsigned long long)({text}));")
             else:

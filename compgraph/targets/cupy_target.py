@@ -141,11 +141,11 @@ class _Builder:
 
     def kernel(self, between: Sequence[Sequence[Statement]], items: Sequence[Loop], turns: int) -> Kernel:
         statements = [one for each in between for one in each] + [one for item in items for one in item.body.statements()]
-        taken = {*self.lowering.taken, *RESERVED, *self.storage.sizes}
+        taken = {*self.lowering.unique.taken, *RESERVED, *self.storage.sizes}
         wish = f"{program_name(self.graph)}_{len(self.kernels) + 1}"
         text = KernelText(wish, self.storage.blocks, taken, turns, self.deferred, self.largest)
-        text.taken -= set(self.names.values())
-        text.taken |= {value.name for value in self.inputs}
+        text.unique.taken -= set(self.names.values())
+        text.unique.taken |= {value.name for value in self.inputs}
         made = text.kernel(between, items)
         title = ", ".join(dict.fromkeys(one.target.value.name for one in statements))
         self.kernels.append(made)

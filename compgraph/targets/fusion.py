@@ -335,7 +335,7 @@ def hoist(top: Body) -> None:
             if found_in_variable(read, statement) is not None:
                 continue
             level = _needed_depth(read)
-            for writer in writers_met(read, statement.lengths):
+            for writer in (one for access in read.all_accesses() for one in writers_met(access, statement.lengths)):
                 if isinstance(writer, Statement):
                     common = 0
                     for one, two in zip(writer.path, statement.path, strict=False):

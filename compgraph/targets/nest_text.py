@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from compgraph.targets.fusion import Body, Loop, found_in_variable
+from compgraph.targets.entry_text import EntryText
+from compgraph.targets.fusion import Body, Loop
 from compgraph.targets.spelling import number
 from compgraph.targets.statements import Access, Matrix, Product, Statement, Value
 from compgraph.targets.storage import Block
@@ -32,87 +33,36 @@ def identity(kind: str, dtype: np.dtype[Any]) -> str:
     return number({"sum": 0, "cumsum": 0, "prod": 1, "cumprod": 1, "any": False, "all": True, "add": 0}[kind], dtype)
 
 
-class NestText:
+class NestText(EntryText):
     """The lines of one function over a part of the program."""
 
-    def __init__(self, blocks: dict[Value, Block], taken: Iterable[str], exact: bool, names_of: Callable[[Value], str]) -> None:
-        self.blocks = blocks
+    def __init__(self, blocks: dict[Value, Block], taken: Iterable[str], exact: bool) -> None:
+        super().__init__(blocks, taken)
         self.exact = exact
-        self.taken = set(taken)
-        self.lines: list[str] = []
-        self.indent = 1
-        self.variables: dict[Statement, str] = {}
-        self.scopes: list[dict[Access, str]] = [{}]
         self.arrays: dict[str, None] = {}  # that the function is given
         self.scalars: dict[str, Value] = {}  # inputs without axes, which are numbers
-        self.late: list[str] = []
         self.deferred: set[str] = set()  # arrays that are read and overwritten in one loop: their stores come last
-        self.names_of = names_of
         self.starts: dict[str, None] = {}  # names of the places where blocks start
         self.strips: set[Statement] = set()  # sums that are taken strip by strip
-        self.counters: list[str] = []
-        for wish in ("i", "j", "k", "n", "o", "q", "r", "s", "u", "w"):
-            self.counters.append(self.unique(wish))
-
-    def unique(self, wish: str) -> str:
-        name, serial = wish, 2
-        while name in self.taken:
-            name, serial = f"{wish}_{serial}", serial + 1
-        self.taken.add(name)
-        return name
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " * self.indent + text)
 
     # -------------------------------------------------------------------------------------- entries
 
-    def counter(self, depth: int) -> str:
-        while depth >= len(self.counters):
-            self.counters.append(self.unique("i"))
-        return self.counters[depth]
-
-    def address(self, access: Access, inside: int | None = None) -> str:
-        """The place of an entry in its array; of the loops only those from `inside` on count where that is given."""
+    def place_in(self, access: Access) -> tuple[list[str], int]:
         block = self.blocks[access.value]
-        start = access.offset - block.low
-        terms = []
-        if block.name:
-            terms.append(block.name)
-            self.starts[block.name.partition(" ")[0]] = None
-        elif block.start:
-            start += block.start
-        for depth, stride in enumerate(access.strides):
-            if stride and depth >= block.depth:
-                name = self.counter(depth)
-                terms.append(name if stride == 1 else f"{stride} * {name}")
-        for index, stride, length in access.gathers:
-            inner = f"place({self.read(index, None)}, {length})"
-            terms.append(inner if stride == 1 else f"{stride} * {inner}")
-        text = " + ".join(terms)
-        if start:
-            text = f"{text} {'-' if start < 0 else '+'} {abs(start)}" if text else str(start)
         self.arrays[block.array] = None
-        return f"{block.array}[{text or 0}]".replace("+ -", "- ")
+        if not block.name:
+            return [], access.offset - block.low + block.start
+        self.starts[block.name.partition(" ")[0]] = None
+        return [block.name], access.offset - block.low
 
     def read(self, access: Access, statement: Statement | None) -> str:
-        """The name that holds an entry, read here if nobody has."""
-        if statement is not None:
-            writer = found_in_variable(access, statement)
-            if writer is not None:
-                return self.variables[writer]
-        if statement is None and access.value not in self.blocks and set(access.value.shape) <= {1}:  # an index that is not stored
-            return next(name for writer, name in self.variables.items() if writer.target.value is access.value)
         if access.value.kind == "input" and access.value.shape == ():
             self.scalars[access.value.name] = access.value
             return access.value.name
-        for scope in reversed(self.scopes):
-            if access in scope:
-                return scope[access]
-        text = self.address(access)
-        name = self.unique(f"{access.value.name}_{self.counter(len(access.strides) - 1)}" if access.strides else f"{access.value.name}_0")
-        self.line(f"{name} = {text}")
-        self.scopes[-1][access] = name
-        return name
+        return super().read(access, statement)
+
+    def hold(self, access: Access, name: str, statement: Statement | None) -> None:
+        self.line(f"{name} = {self.address(access, statement)}")
 
     # ------------------------------------------------------------------------------------ the tree
 
@@ -186,11 +136,6 @@ class NestText:
         """Whether a reduction accumulates in a variable: nothing is looped over inside it that it does not reduce."""
         return False not in one.reduced[one.first_reduced :]
 
-    def variable(self, one: Statement) -> str:
-        if one not in self.variables:
-            self.variables[one] = self.unique(self.names_of(one.target.value))
-        return self.variables[one]
-
     def part(self, one: Statement, depth: int) -> str:
         """The accumulator of the loop at `depth`; the outermost one is the result."""
         name = self.variables[one]
@@ -223,7 +168,7 @@ class NestText:
         for place in inner:
             self.line(f"for {self.counter(place)} in range({one.lengths[place]}):")
             self.indent += 1
-        self.line(f"{self.address(one.target)} = {first}")
+        self.line(f"{self.address(one.target, one)} = {first}")
         self.indent -= len(inner)
 
     def finish(self, one: Statement) -> None:
@@ -232,7 +177,7 @@ class NestText:
 
     def store(self, one: Statement, name: str) -> None:
         if one.target.value in self.blocks:
-            text = f"{self.address(one.target)} = {name}"
+            text = f"{self.address(one.target, one)} = {name}"
             if self.blocks[one.target.value].array in self.deferred and one.path:
                 self.late.append(text)
             else:
@@ -246,7 +191,7 @@ class NestText:
             self.line(f"{name} = {text}")
             self.store(one, name)
         elif one.kind == "add":
-            place = self.address(one.target)
+            place = self.address(one.target, one)
             self.line(f"{place} += {text}")
         elif one.kind in ("cumsum", "cumprod"):
             name = self.variables[one]
@@ -266,7 +211,7 @@ class NestText:
             name = self.part(one, depth)
             self.line(f"{name} = {self.combined(one, name, text)}")
         else:
-            place = self.address(one.target)
+            place = self.address(one.target, one)
             self.line(f"{place} = {self.combined(one, place, text)}")
 
     # ------------------------------------------------------------------------------------- products
@@ -288,7 +233,7 @@ class NestText:
         return f"{text}.T" if matrix.transposed else text
 
 
-def described(statements: Sequence[Statement], names_of: Callable[[Value], str]) -> str:
+def described(statements: Sequence[Statement]) -> str:
     """Which lines of the graph a nest computes."""
-    names = list(dict.fromkeys(names_of(one.target.value) for one in statements))
+    names = list(dict.fromkeys(one.target.value.name for one in statements))
     return ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-5:]])

@@ -116,21 +116,21 @@ class _Builder:
         return Program(f"{source}\n\n{whole}" if source else whole, function, notes)
 
     def segment(self, between: list[Any], items: list[Loop | Product]) -> tuple[list[str], list[str]]:
-        taken = {*self.lowering.taken, *RESERVED, *self.vector, *self.storage.sizes}
-        text = NestText(self.storage.blocks, taken, self.exact, lambda value: value.name)
-        text.taken -= set(self.names.values())
-        text.taken |= {self.names[node] for node in self.graph.inputs}
+        taken = {*self.lowering.unique.taken, *RESERVED, *self.vector, *self.storage.sizes}
+        text = NestText(self.storage.blocks, taken, self.exact)
+        text.unique.taken -= set(self.names.values())
+        text.unique.taken |= {self.names[node] for node in self.graph.inputs}
         donors = {self.names[self.graph.inputs[given]] for given in self.donated.values()}
         text.deferred = donors
         for place, statements in enumerate(between):
             if statements:
-                text.line(f"# {described(statements, lambda value: value.name)}")
+                text.line(f"# {described(statements)}")
             for statement in statements:
                 text.statement(statement)
             if place < len(items):
                 item = items[place]
                 if isinstance(item, Loop):
-                    text.line(f"# {described(list(within([[]], [item])), lambda value: value.name)}")
+                    text.line(f"# {described(list(within([[]], [item])))}")
                     text.loop(item, 0)
                 else:
                     text.line(f"# {item.target.value.name}")

@@ -94,22 +94,14 @@ class _Shared:
 
     def __init__(self, graph: Graph, exact: bool) -> None:
         self.exact = exact
-        self.taken = {"np", "range", "pool", "work", "workspace", "memory"}
-        self.name = program_name(graph) if program_name(graph) not in self.taken else "f"
-        self.taken.add(self.name)
+        self.unique = programs.Unique(["np", "range", "pool", "work", "workspace", "memory"])
+        self.name = self.unique(program_name(graph))
         self.namespace: dict[str, Any] = {"np": np}
         self.constants: dict[Any, str] = {}
         self.helpers: dict[Any, None] = {}
         self.modules: set[str] = set()
         self.windows: list[str] = []  # names of the windows of the planned memory
         self.workspace: list[str] = []  # the lines that make them
-
-    def unique(self, wish: str) -> str:
-        name, serial = wish, 2
-        while name in self.taken:
-            name, serial = f"{wish}_{serial}", serial + 1
-        self.taken.add(name)
-        return name
 
     def constant(self, value: Any) -> str:
         """The name of an array that the program holds."""
@@ -124,7 +116,7 @@ class _Shared:
         if node.primitive is not None and node.primitive is not SCAN:
             if node.primitive.helper is not None:
                 self.helpers[node.primitive.helper] = None
-                self.taken.add(node.primitive.helper.__name__)
+                self.unique.taken.add(node.primitive.helper.__name__)
             if node.primitive.module:
                 self.modules.add(node.primitive.module)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from compgraph import programs
-from compgraph.emission import Unique, program_name, program_names
+from compgraph.emission import program_name, program_names
 from compgraph.formulas import ATOM, Text, applied, bracketed
 from compgraph.graph import Graph, Node
 from compgraph.loop import SCAN
@@ -126,7 +126,7 @@ class Body:
     """The lines of a program of Python floats, the names of its results, and the functions that it calls."""
 
     def __init__(self, graph: Graph) -> None:
-        self.unique = Unique(["range", program_name(graph)])
+        self.unique = programs.Unique(["range", program_name(graph)])
         self.names = program_names(graph, self.unique)
         self.functions: dict[str, Any] = {}
         self.rows: dict[str, list[float]] = {}  # lists of numbers that the program holds

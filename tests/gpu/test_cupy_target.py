@@ -167,6 +167,15 @@ def test_loops_of_the_graphs_own(xp: Any) -> None:
     assert "12 times" in program.source and "12 times, from the last on" in program.source
 
 
+def test_an_index_that_is_computed_in_the_kernel(xp: Any) -> None:
+    x, labels = np.linspace(0, 1, 12).reshape(1, 12), np.array([3])
+
+    def picked(x: Any, labels: Any) -> Any:
+        return np.sum(np.exp(x)[np.arange(1), (labels + 2) % 7])
+
+    run(xp, simplify(cg.trace(cg.value_and_grad(picked), x, labels)), [x, labels])
+
+
 def test_a_replayed_program_reads_what_it_is_given_now(xp: Any) -> None:
     compiled = cg.compile(lambda x, rate: x * rate + 1, target="cupy")
     for number in range(5):
